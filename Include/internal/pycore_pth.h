@@ -1,0 +1,143 @@
+// The GNU Pth thread backend (./configure --with-pth).
+//
+// All Python threads of a process run as GNU Pth threads on one kernel thread,
+// the one that initialized Python: only one of them runs at a time, and control
+// goes from one to another only inside the functions of this file.  What they
+// share needs therefore neither atomics nor locks of its own.
+//
+// Who does what:
+//   Python/thread_pth.h    the PyThread API: threads, locks, TSS keys
+//   Python/pth_thread.c    thread records: start, finish, join, fork
+//   Python/pth_stack.c     the stacks that threads run on
+//   Python/pth_wait.c      waiting and waking: queues, timers, descriptors
+//   Python/pth_slice.c     the time slice that preempts a computing thread
+//   Python/pth_syscalls.c  the system call mapping: blocking calls of the C
+//                          library that let other threads run
+//   Python/pth_internal.h  what these files share
+//
+// This header needs no <pth.h>: code that includes the internal headers
+// compiles without it.
+
+#ifndef Py_INTERNAL_PTH_H
+#define Py_INTERNAL_PTH_H
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#ifndef Py_BUILD_CORE
+#  error "this header requires Py_BUILD_CORE define"
+#endif
+
+#ifdef HAVE_PTH
+
+#include <signal.h>               // sigset_t
+
+struct _PyPth_thread;
+struct pollfd;
+
+/* Waiting */
+
+// Threads that wait for the same thing, served first in, first out.  All zero
+// is an empty queue.  After a fork the child finds the parent's waiters gone:
+// a queue of an older generation is empty, whatever it holds.
+typedef struct {
+    struct _PyPth_thread *head;
+    struct _PyPth_thread *tail;
+    unsigned int generation;
+} _PyPth_queue;
+
+// How a wait ended.
+typedef enum {
+    _PyPth_WOKEN = 1,             // by _PyPth_Wake() or a ready descriptor
+    _PyPth_TIMEOUT,               // the deadline has passed
+    _PyPth_INTR,                  // a signal came in, and the caller asked
+    _PyPth_ERROR,                 // no memory; errno is set
+} _PyPth_result;
+
+// Flags of a wait.
+#define _PyPth_INTERRUPTIBLE 1    // end with _PyPth_INTR when a signal comes in
+                                  // (the main thread only)
+#define _PyPth_NEW_SIGNALS 2      // but not for one that came in before
+#define _PyPth_AT_FRONT 4         // line up before the others
+
+#define _PyPth_FOREVER ((PyTime_t)-1)
+
+// Block the calling thread until it is woken out of `queue` (which may be
+// NULL), or until `deadline` (nanoseconds of the monotonic clock,
+// or _PyPth_FOREVER).  Keeps errno.
+extern _PyPth_result _PyPth_Wait(_PyPth_queue *queue, PyTime_t deadline,
+                                 int flags);
+
+// Block the calling thread until one of the `nfds` descriptors is ready, as
+// poll() defines it, or until `deadline`.  Sets `revents` of each when it
+// returns _PyPth_WOKEN.  Keeps errno, but for _PyPth_ERROR.
+extern _PyPth_result _PyPth_WaitFds(struct pollfd *fds, unsigned long nfds,
+                                    PyTime_t deadline, int flags);
+
+// Wake the first waiter of `queue`, or all of them.  Switches to nobody: the
+// woken run when the caller waits next, or when its time slice ends.
+// Return the number of threads woken.
+extern int _PyPth_Wake(_PyPth_queue *queue);
+extern int _PyPth_WakeAll(_PyPth_queue *queue);
+
+// The deadline that lies `ns` nanoseconds ahead (`ns` < 0: never).
+extern PyTime_t _PyPth_Deadline(PyTime_t ns);
+
+// Called by the signal handler of signalmodule.c: wake the main thread.
+// Async-signal-safe.
+extern void _PyPth_SignalReceived(void);
+
+/* Condition variables of the GIL (see pycore_condvar.h).  The mutex that goes
+   with one is never held across a switch but by the wait itself, so it has
+   nothing to do. */
+
+typedef char _PyPth_mutex;
+typedef _PyPth_queue _PyPth_cond;
+
+/* Return 0 when signalled, 1 after `us` microseconds (< 0: wait forever). */
+extern int _PyPth_CondWait(_PyPth_cond *cond, long long us);
+
+/* Semaphores of the parking lot (see pycore_semaphore.h) */
+
+typedef struct {
+    int counter;
+    _PyPth_queue waiters;
+} _PyPth_sem;
+
+// Wait until the counter is above 0 and take 1 off it; `ns` nanoseconds at the
+// most, forever if `ns` < 0.
+extern _PyPth_result _PyPth_SemWait(_PyPth_sem *sem, PyTime_t ns);
+extern void _PyPth_SemPost(_PyPth_sem *sem);
+
+/* Time slices */
+
+// True when the running thread has used up its time slice.  Set by a signal
+// handler, cleared by _PyPth_EndSlice().
+extern volatile sig_atomic_t _PyPth_slice_expired;
+
+// Let the other threads run, if any can: called without the GIL.
+extern void _PyPth_EndSlice(void);
+
+// Set the length of the time slice in microseconds (sys.setswitchinterval()).
+extern void _PyPth_SetSlice(unsigned long us);
+
+// Take the signal of the time slice out of a mask that the user asks for: a
+// thread that blocked it could not be preempted.
+extern void _PyPth_UnblockSlice(sigset_t *mask);
+
+/* Threads */
+
+// The number of Python threads alive, the main thread included.
+extern int _PyPth_ThreadCount(void);
+
+// pthread_kill() and pthread_getcpuclockid() for the ident of a Python thread:
+// return 0 or an errno value, ESRCH where no such thread is alive.
+extern int _PyPth_Kill(unsigned long ident, int signum);
+extern int _PyPth_GetCpuClockId(unsigned long ident, clockid_t *clk_id);
+
+#endif  // HAVE_PTH
+
+#ifdef __cplusplus
+}
+#endif
+#endif  // !Py_INTERNAL_PTH_H

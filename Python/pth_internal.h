@@ -1,0 +1,149 @@
+// What the files of the GNU Pth backend share.  See pycore_pth.h for the files
+// and for what the rest of CPython may use.
+
+#ifndef Py_PTH_INTERNAL_H
+#define Py_PTH_INTERNAL_H
+
+#include "Python.h"
+#include "pycore_pystate.h"       // _Py_tss_tstate
+#include "pycore_pth.h"           // _PyPth_queue
+#include "pycore_time.h"          // PyTime_MonotonicRaw()
+
+#include <errno.h>
+#include <poll.h>
+#include <pth.h>
+#include <pthread.h>              // pthread_self()
+#include <setjmp.h>
+
+// Where a thread is, seen from the scheduler.
+typedef enum {
+    PTH_RUNNING,                  // the current thread
+    PTH_READY,                    // in Pth's queues of new and ready threads
+    PTH_AWAITING,                 // in pth_cond_await()
+} _PyPth_place;
+
+// One record a Python thread.  Its address is the thread's ident.
+typedef struct _PyPth_thread {
+    pth_t tid;                    // NULL before pth_init(): the main thread
+
+    /* The scheduler's view (pth_wait.c) */
+    _PyPth_place place;
+    char suspended;               // taken out of Pth's waiting queue
+    char counted;                 // counted in `nready`
+    // A condition of its own, because one that several threads wait for has
+    // no order, and loses wake-ups: pth_cond_notify() keeps one flag, so two
+    // notifications before one pass of the scheduler wake one waiter.
+    pth_cond_t cond;
+    pth_mutex_t mutex;            // held always, but inside pth_cond_await()
+
+    /* The wait that it is in, if `waiting` */
+    char waiting;
+    char flags;                   // _PyPth_INTERRUPTIBLE
+    _PyPth_result result;         // 0 while the wait lasts
+    _PyPth_queue *queue;          // or NULL
+    struct _PyPth_thread *next, *prev;  // in the queue
+    PyTime_t deadline;            // or _PyPth_FOREVER
+    Py_ssize_t timer;             // index in the heap of deadlines, or -1
+    struct pollfd *fds;           // or NULL
+    nfds_t nfds;
+    struct _PyPth_thread *fds_next, *fds_prev;
+    struct _PyPth_thread *woken_next;     // in the list of the woken
+    struct _PyPth_thread *await_next, *await_prev;  // awaiting, not suspended
+    unsigned int signals_seen;    // signals that have ended a wait
+
+    /* The thread itself (pth_thread.c) */
+    struct _PyPth_thread *all_next, *all_prev;
+    unsigned int number;          // of the start: 0 is the first thread
+    void (*func)(void *);
+    void *arg;
+    sigset_t sigmask;             // of the thread that started it
+    sigjmp_buf exit_jump;         // where PyThread_exit_thread() goes
+    struct _PyPth_job *job;       // what joiners wait for
+    char *stack;
+    size_t stacksize;             // as asked for: 0 is the default
+    struct _PyPth_thread *parked_next;
+
+    /* Thread specific storage (thread_pth.h) */
+    struct {
+        void *value;
+        unsigned int sequence;    // of the key when the value was set
+    } *tss;
+    int ntss;
+} _PyPth_thread;
+
+extern _PyPth_thread _PyPth_main;         // the thread that initialized Python
+extern _PyPth_thread *_PyPth_current;     // the running thread
+extern unsigned int _PyPth_generation;    // forks since the process began
+extern int _PyPth_nthreads;               // threads alive
+
+// True where the calling kernel thread is the one that runs Python threads.
+extern pthread_t _PyPth_kernel_thread;
+static inline int
+_PyPth_IsKernelThread(void)
+{
+    return pthread_equal(pthread_self(), _PyPth_kernel_thread);
+}
+
+// Die if the kernel thread that calls `func` is a foreign one: it cannot run
+// Python code, and would corrupt the thread that does.
+extern void _PyPth_CheckKernelThread(const char *func);
+
+/* pth_thread.c */
+
+extern int _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize,
+                        int detached, Py_uintptr_t *ident,
+                        struct _PyPth_job **job);
+extern void _PyPth_Join(struct _PyPth_job *job);
+extern void _PyPth_Detach(struct _PyPth_job *job);
+extern void _Py_NO_RETURN _PyPth_Exit(void);
+// Take the calling kernel thread for the one that runs Python threads.
+extern void _PyPth_Adopt(void);
+
+/* pth_stack.c */
+
+// The size of a thread's stack in bytes where nobody asks for another:
+// `ulimit -s`, 8 MiB where that is unlimited (as glibc's pthread_create()).
+extern size_t _PyPth_DefaultStackSize(void);
+// A stack of `size` bytes above a guard page.  NULL and errno on failure.
+extern char *_PyPth_NewStack(size_t size);
+extern void _PyPth_FreeStack(char *stack, size_t size);
+
+/* pth_wait.c */
+
+// A new thread is in Pth's queue: it counts as ready.
+extern void _PyPth_Ready(_PyPth_thread *thread);
+// The calling thread runs for the first time.
+extern void _PyPth_Enter(_PyPth_thread *self);
+// Wait until `self->func` is set; never return if `surplus` and another thread
+// is ready, but end the calling thread by way of `leave`.
+extern void _PyPth_Park(_PyPth_thread *self, int surplus,
+                        void (*leave)(_PyPth_thread *));
+// End the wait of `thread` with `result`.
+extern void _PyPth_WakeThread(_PyPth_thread *thread, _PyPth_result result);
+// Make room for the deadlines of `nthreads` threads.  Return 0, or -1.
+extern int _PyPth_ReserveTimers(int nthreads);
+// In the child of a fork: no other thread waits or is ready any more.
+extern void _PyPth_ForgetOthers(void);
+// True between the call into Pth and the return from it.
+extern int _PyPth_in_pth;
+
+/* pth_slice.c */
+
+// Start the timer unless it runs.  Return 0, or -1 and errno.
+extern int _PyPth_StartSlices(void);
+// Make the kernel thread that runs Python return from a wait in the kernel.
+// For other kernel threads; async-signal-safe.
+extern void _PyPth_InterruptKernelThread(void);
+// In the child of a fork, which inherits no timer.
+extern void _PyPth_ForgetSlices(void);
+
+/* pth_syscalls.c */
+
+// pth_init() gets this pipe when it asks for one, see _PyPth_Start().
+extern int _PyPth_pipe_for_init[2];
+// The C library's own ppoll().
+extern int _PyPth_sys_ppoll(struct pollfd *fds, nfds_t nfds,
+                            const struct timespec *timeout,
+                            const sigset_t *mask);
+
+#endif  // !Py_PTH_INTERNAL_H

@@ -1,0 +1,429 @@
+// GNU Pth backend: threads start, finish, are joined, and go away in a fork.
+//
+// A thread that has finished stays parked for the next one to be started: that
+// saves both of them a stack, a pth_spawn() and a pass of the scheduler.  The
+// few that are kept also mean that a thread never has to leave Pth while
+// nobody else is ready, see _PyPth_Park().
+
+#include "pth_internal.h"
+#include "pycore_ceval.h"
+#include "pycore_runtime.h"       // _PyRuntime
+
+#include <fcntl.h>                // O_CLOEXEC
+#include <stdlib.h>               // exit()
+#include <unistd.h>               // pipe2()
+
+// What a thread that is being waited for leaves behind: its record may be
+// another thread's by then.
+struct _PyPth_job {
+    char done;
+    char detached;
+    _PyPth_queue joiners;
+};
+
+_PyPth_thread _PyPth_main = {.timer = -1};
+_PyPth_thread *_PyPth_current = &_PyPth_main;
+pthread_t _PyPth_kernel_thread;
+unsigned int _PyPth_generation = 0;
+int _PyPth_nthreads = 1;
+
+static _PyPth_thread *all_threads = &_PyPth_main;     // those alive
+static _PyPth_thread *parked;     // finished ones, with a default stack
+static int nparked = 0;
+static unsigned int last_number = 0;
+static _PyPth_thread *departed;   // left Pth: stack and record can be freed
+
+#define MAX_PARKED 8
+
+
+/* The kernel thread */
+
+void
+_PyPth_CheckKernelThread(const char *func)
+{
+    if (!_PyPth_IsKernelThread()) {
+        _Py_FatalErrorFunc(func,
+            "called from a thread that Python did not start; this Python was "
+            "built with GNU Pth (--with-pth) and runs all its threads on the "
+            "kernel thread that initialized it");
+    }
+}
+
+static void after_fork_in_child(void);
+
+void
+_PyPth_Adopt(void)
+{
+    static int registered = 0;
+    if (_PyPth_main.tid == NULL) {
+        // No second thread was ever started: nobody is bound to the kernel
+        // thread of an earlier initialization.
+        _PyPth_kernel_thread = pthread_self();
+    }
+    if (!registered) {
+        registered = 1;
+        if (pthread_atfork(NULL, NULL, after_fork_in_child) != 0) {
+            Py_FatalError("pthread_atfork() failed");
+        }
+    }
+}
+
+
+/* The list of threads alive */
+
+static void
+list_add(_PyPth_thread *thread)
+{
+    thread->all_prev = NULL;
+    thread->all_next = all_threads;
+    if (all_threads != NULL) {
+        all_threads->all_prev = thread;
+    }
+    all_threads = thread;
+}
+
+static void
+list_remove(_PyPth_thread *thread)
+{
+    if (thread->all_prev != NULL) {
+        thread->all_prev->all_next = thread->all_next;
+    }
+    else {
+        all_threads = thread->all_next;
+    }
+    if (thread->all_next != NULL) {
+        thread->all_next->all_prev = thread->all_prev;
+    }
+}
+
+static _PyPth_thread *
+find_thread(unsigned long ident)
+{
+    _PyPth_thread *thread = all_threads;
+    while (thread != NULL && (unsigned long)(Py_uintptr_t)thread != ident) {
+        thread = thread->all_next;
+    }
+    return thread;
+}
+
+
+/* A thread's life */
+
+static void
+free_thread(_PyPth_thread *thread)
+{
+    size_t size = thread->stacksize != 0 ? thread->stacksize
+                                         : _PyPth_DefaultStackSize();
+    if (thread->stack != NULL) {
+        _PyPth_FreeStack(thread->stack, size);
+    }
+    PyMem_RawFree(thread->tss);
+    PyMem_RawFree(thread);
+}
+
+// Free the threads that left Pth.  Whoever calls this runs, so they do not.
+static void
+free_departed(void)
+{
+    while (departed != NULL) {
+        _PyPth_thread *thread = departed;
+        departed = thread->parked_next;
+        free_thread(thread);
+    }
+}
+
+// Called by _PyPth_Park() when there is somebody to switch to.
+static void
+leave(_PyPth_thread *self)
+{
+    free_departed();
+    self->parked_next = departed;
+    departed = self;
+    (void)pth_mutex_release(&self->mutex);
+    _PyPth_in_pth = 1;
+    // The scheduler frees Pth's own part: the thread is not joinable for Pth.
+    pth_exit(NULL);
+}
+
+// The thread is over as far as anybody can see.
+static void
+finish(_PyPth_thread *self)
+{
+    // PyThread_exit_thread() may come here from anywhere.
+    _Py_tss_tstate = NULL;
+    self->func = NULL;
+    for (int i = 0; i < self->ntss; i++) {
+        self->tss[i].value = NULL;
+    }
+    list_remove(self);
+    _PyPth_nthreads--;
+    struct _PyPth_job *job = self->job;
+    self->job = NULL;
+    if (job != NULL) {
+        if (job->detached) {
+            PyMem_RawFree(job);
+        }
+        else {
+            job->done = 1;
+            (void)_PyPth_WakeAll(&job->joiners);
+        }
+    }
+    if (_PyPth_nthreads == 0) {
+        // pthread_exit() of the last thread ends the process, too
+        // (pthread_exit(3)).
+        exit(0);
+    }
+}
+
+static void *
+run_thread(void *arg)
+{
+    _PyPth_thread *self = arg;
+    _PyPth_Enter(self);
+    for (;;) {
+        pthread_sigmask(SIG_SETMASK, &self->sigmask, NULL);
+        if (sigsetjmp(self->exit_jump, 0) == 0) {
+            self->func(self->arg);
+        }
+        finish(self);
+        int surplus = self->stacksize != 0 || nparked >= MAX_PARKED;
+        if (!surplus) {
+            self->parked_next = parked;
+            parked = self;
+            nparked++;
+        }
+        while (self->func == NULL) {
+            _PyPth_Park(self, surplus, leave);
+        }
+    }
+    return NULL;
+}
+
+void _Py_NO_RETURN
+_PyPth_Exit(void)
+{
+    _PyPth_thread *self = _PyPth_current;
+    if (self != &_PyPth_main) {
+        siglongjmp(self->exit_jump, 1);
+    }
+    // The process outlives its main thread until the last thread is done.
+    finish(self);
+    for (;;) {
+        (void)_PyPth_Wait(NULL, _PyPth_FOREVER, 0);
+    }
+}
+
+
+/* Start */
+
+// Pth, on the first start of a thread.
+static int
+start_pth(void)
+{
+    static int failed = 0;
+    if (_PyPth_main.tid != NULL) {
+        return 0;
+    }
+    if (failed) {
+        // pth_init() cannot be called again: it believes that it is done
+        // (pth_lib.c).
+        errno = EAGAIN;
+        return -1;
+    }
+    // The scheduler's pipe (pth_sched.c, pth_scheduler_init()) would be
+    // inherited by every program that is executed.
+    if (pipe2(_PyPth_pipe_for_init, O_CLOEXEC | O_NONBLOCK) != 0) {
+        return -1;
+    }
+    if (pth_init() == FALSE) {
+        failed = 1;
+        return -1;
+    }
+    _PyPth_thread *self = &_PyPth_main;
+    (void)pth_cond_init(&self->cond);
+    (void)pth_mutex_init(&self->mutex);
+    (void)pth_mutex_acquire(&self->mutex, FALSE, NULL);
+    // Threads start in turn, not before those that are ready.
+    (void)pth_ctrl(PTH_CTRL_FAVOURNEW, 0);
+    self->tid = pth_self();
+    return 0;
+}
+
+static _PyPth_thread *
+new_thread(size_t stacksize)
+{
+    static pth_attr_t attr = NULL;
+    if (attr == NULL) {
+        attr = pth_attr_new();
+        if (attr == NULL) {
+            return NULL;
+        }
+        (void)pth_attr_set(attr, PTH_ATTR_JOINABLE, FALSE);
+        (void)pth_attr_set(attr, PTH_ATTR_CANCEL_STATE, PTH_CANCEL_DISABLE);
+        (void)pth_attr_set(attr, PTH_ATTR_NAME, "python");
+    }
+    _PyPth_thread *thread = PyMem_RawCalloc(1, sizeof(*thread));
+    if (thread == NULL) {
+        return NULL;
+    }
+    size_t size = stacksize != 0 ? stacksize : _PyPth_DefaultStackSize();
+    thread->timer = -1;
+    thread->stacksize = stacksize;
+    thread->stack = _PyPth_NewStack(size);
+    if (thread->stack == NULL) {
+        free_thread(thread);
+        return NULL;
+    }
+    (void)pth_cond_init(&thread->cond);
+    (void)pth_mutex_init(&thread->mutex);
+    // Pth counts the size in an unsigned int.  It only needs the upper end,
+    // and a word at the lower one that it checks in every switch.
+    unsigned int top = (unsigned int)Py_MIN(size, (size_t)1 << 30);
+    (void)pth_attr_set(attr, PTH_ATTR_STACK_SIZE, top);
+    (void)pth_attr_set(attr, PTH_ATTR_STACK_ADDR, thread->stack + (size - top));
+    thread->tid = pth_spawn(attr, run_thread, thread);
+    if (thread->tid == NULL) {
+        free_thread(thread);
+        return NULL;
+    }
+    return thread;
+}
+
+// Start a thread that calls `func(arg)`, on a stack of `stacksize` bytes (0:
+// the default).  A detached one frees what it holds when it ends; another has
+// to be given to _PyPth_Join() or _PyPth_Detach().
+// Return 0, or -1 and errno.
+int
+_PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
+             Py_uintptr_t *ident, struct _PyPth_job **pjob)
+{
+    _PyPth_CheckKernelThread(__func__);
+    struct _PyPth_job *job = NULL;
+    if (start_pth() < 0 || _PyPth_StartSlices() < 0
+        || _PyPth_ReserveTimers(_PyPth_nthreads + 1) < 0)
+    {
+        return -1;
+    }
+    free_departed();
+    if (!detached) {
+        job = PyMem_RawCalloc(1, sizeof(*job));
+        if (job == NULL) {
+            return -1;
+        }
+    }
+    _PyPth_thread *thread = NULL;
+    if (stacksize == 0 && parked != NULL) {
+        thread = parked;
+        parked = thread->parked_next;
+        nparked--;
+        _PyPth_WakeThread(thread, _PyPth_WOKEN);
+    }
+    else {
+        thread = new_thread(stacksize);
+        if (thread == NULL) {
+            PyMem_RawFree(job);
+            return -1;
+        }
+        _PyPth_Ready(thread);
+    }
+    thread->func = func;
+    thread->arg = arg;
+    thread->job = job;
+    thread->number = ++last_number;
+    pthread_sigmask(SIG_SETMASK, NULL, &thread->sigmask);
+    list_add(thread);
+    _PyPth_nthreads++;
+    *ident = (Py_uintptr_t)thread;
+    if (pjob != NULL) {
+        *pjob = job;
+    }
+    return 0;
+}
+
+void
+_PyPth_Join(struct _PyPth_job *job)
+{
+    while (!job->done) {
+        (void)_PyPth_Wait(&job->joiners, _PyPth_FOREVER, 0);
+    }
+    PyMem_RawFree(job);
+}
+
+void
+_PyPth_Detach(struct _PyPth_job *job)
+{
+    if (job->done) {
+        PyMem_RawFree(job);
+    }
+    else {
+        job->detached = 1;
+    }
+}
+
+int
+_PyPth_ThreadCount(void)
+{
+    return _PyPth_nthreads;
+}
+
+int
+_PyPth_Kill(unsigned long ident, int signum)
+{
+    if (find_thread(ident) == NULL) {
+        return ESRCH;
+    }
+    return pthread_kill(_PyPth_kernel_thread, signum);
+}
+
+int
+_PyPth_GetCpuClockId(unsigned long ident, clockid_t *clk_id)
+{
+    if (find_thread(ident) == NULL) {
+        return ESRCH;
+    }
+    // All threads burn the time of the one kernel thread.
+    return pthread_getcpuclockid(_PyPth_kernel_thread, clk_id);
+}
+
+
+/* Fork */
+
+// The child has the calling thread alone, but a copy of Pth's queues with all
+// the others in them.  pth_fork() would free those, the main thread's record
+// included, which pth_main goes on pointing to (pth_fork.c, pth_sched.c): the
+// next thread at that address would be taken for the main thread.  So they are
+// suspended for good.  Their stacks stay: what lies there may still be
+// referred to, as after a fork with pthreads.
+static void
+suspend_for_good(_PyPth_thread *thread)
+{
+    if (!thread->suspended && thread != _PyPth_current
+        && thread->tid != NULL)
+    {
+        (void)pth_suspend(thread->tid);
+    }
+}
+
+static void
+after_fork_in_child(void)
+{
+    if (!_PyPth_IsKernelThread()) {
+        // The child of a foreign thread has no Python thread.
+        return;
+    }
+    _PyPth_generation++;
+    for (_PyPth_thread *t = all_threads; t != NULL; t = t->all_next) {
+        suspend_for_good(t);
+    }
+    for (_PyPth_thread *t = parked; t != NULL; t = t->parked_next) {
+        suspend_for_good(t);
+    }
+    parked = NULL;
+    nparked = 0;
+    _PyPth_thread *self = _PyPth_current;
+    self->all_next = self->all_prev = NULL;
+    all_threads = self;
+    _PyPth_nthreads = 1;
+    _PyPth_ForgetOthers();
+    _PyPth_ForgetSlices();
+}

@@ -1,0 +1,477 @@
+#include "pth_internal.h"         // _PyPth_Start()
+
+/* GNU Pth threads interface.  See pycore_pth.h for the files of the backend. */
+
+#include <limits.h>               // PTHREAD_STACK_MIN
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>          // syscall(SYS_gettid)
+#include <unistd.h>
+
+/* for safety, ensure a viable minimum stacksize, as thread_pthread.h */
+#define THREAD_STACK_MIN        0x8000  /* 32 KiB */
+
+/*
+ * Initialization for the current runtime.
+ */
+static void
+PyThread__init_thread(void)
+{
+    // Pth itself is initialized when the first thread is started.
+    _PyPth_Adopt();
+}
+
+// The version of the library that runs, "GNU Pth 2.0.7".
+static PyObject *
+pth_version_info(void)
+{
+    // <pth.h>, PTH_VERSION: 0xVRRTLL, where T is 0 for an alpha, 1 for a beta
+    // and 2 for a release
+    long v = pth_version();
+    return PyUnicode_FromFormat("GNU Pth %d.%d%c%d",
+                                (int)(v >> 20), (int)(v >> 12 & 0xff),
+                                "ab."[(v >> 8 & 0xf) % 3], (int)(v & 0xff));
+}
+
+/*
+ * Thread support.
+ */
+
+static int
+start_thread(void (*func)(void *), void *arg, int detached,
+             Py_uintptr_t *ident, struct _PyPth_job **job)
+{
+    if (!initialized) {
+        PyThread_init_thread();
+    }
+    PyThreadState *tstate = _PyThreadState_GET();
+    size_t stacksize = tstate ? tstate->interp->threads.stacksize : 0;
+    return _PyPth_Start(func, arg, stacksize, detached, ident, job);
+}
+
+int
+PyThread_start_joinable_thread(void (*func)(void *), void *arg,
+                               PyThread_ident_t* ident, PyThread_handle_t* handle)
+{
+    Py_uintptr_t id;
+    struct _PyPth_job *job;
+    if (start_thread(func, arg, 0, &id, &job) < 0) {
+        return -1;
+    }
+    *ident = (PyThread_ident_t)id;
+    *handle = (PyThread_handle_t)job;
+    return 0;
+}
+
+unsigned long
+PyThread_start_new_thread(void (*func)(void *), void *arg)
+{
+    Py_uintptr_t id;
+    if (start_thread(func, arg, 1, &id, NULL) < 0) {
+        return PYTHREAD_INVALID_THREAD_ID;
+    }
+    return (unsigned long)id;
+}
+
+int
+PyThread_join_thread(PyThread_handle_t handle)
+{
+    _PyPth_Join((struct _PyPth_job *)handle);
+    return 0;
+}
+
+int
+PyThread_detach_thread(PyThread_handle_t handle)
+{
+    _PyPth_Detach((struct _PyPth_job *)handle);
+    return 0;
+}
+
+PyThread_ident_t
+PyThread_get_thread_ident_ex(void)
+{
+    if (!initialized) {
+        PyThread_init_thread();
+    }
+    _PyPth_CheckKernelThread(__func__);
+    return (PyThread_ident_t)(Py_uintptr_t)_PyPth_current;
+}
+
+unsigned long
+PyThread_get_thread_ident(void)
+{
+    return (unsigned long)PyThread_get_thread_ident_ex();
+}
+
+#ifdef PY_HAVE_THREAD_NATIVE_ID
+// The kernel knows one thread, which is the main thread here.  An ID of the
+// others has to differ from all that the kernel gives out, system-wide: it
+// carries the kernel's in its lower half and a number in its upper one, as
+// thread_pthread.h makes one on DragonFly.
+unsigned long
+PyThread_get_thread_native_id(void)
+{
+    if (!initialized) {
+        PyThread_init_thread();
+    }
+    unsigned long native_id = (unsigned long)syscall(SYS_gettid);
+#if SIZEOF_LONG > 4
+    native_id |= (unsigned long)_PyPth_current->number << 32;
+#endif
+    return native_id;
+}
+#endif
+
+void _Py_NO_RETURN
+PyThread_exit_thread(void)
+{
+    if (!initialized) {
+        exit(0);
+    }
+    _PyPth_CheckKernelThread(__func__);
+    _PyPth_Exit();
+}
+
+// Declared in pycore_pythread.h since 3.13.8 (gh-87135).
+void _Py_NO_RETURN PyThread_hang_thread(void);
+
+void _Py_NO_RETURN
+PyThread_hang_thread(void)
+{
+    for (;;) {
+        (void)_PyPth_Wait(NULL, _PyPth_FOREVER, 0);
+    }
+}
+
+/*
+ * Lock support.
+ *
+ * A lock is a flag.  While nobody waits for it, taking and releasing it is
+ * setting and clearing that flag, for no other thread runs in between.
+ *
+ * The release wakes the first waiter, but does not give it the lock: the
+ * running thread may take it again, as often as it likes, until it waits or
+ * its time slice ends.  A waiter that finds the lock taken once more lines up
+ * at the front, and the next release hands the lock over to it.  So a lock
+ * that is contended costs no switch an acquire, and nobody starves.
+ */
+
+typedef struct {
+    char locked;                  /* 0=unlocked, 1=locked */
+    char hand_over;               /* the first waiter has lost a race */
+    char waking;                  /* a waiter is woken, and has not run yet */
+    unsigned int generation;      /* of `hand_over` and `waking` */
+    _PyPth_queue waiters;
+} pth_lock;
+
+PyThread_type_lock
+PyThread_allocate_lock(void)
+{
+    if (!initialized) {
+        PyThread_init_thread();
+    }
+    return (PyThread_type_lock)PyMem_RawCalloc(1, sizeof(pth_lock));
+}
+
+void
+PyThread_free_lock(PyThread_type_lock lock)
+{
+    PyMem_RawFree((void *)lock);
+}
+
+// Forget the waiters that a fork left behind in the parent.
+static inline void
+lock_check(pth_lock *lock)
+{
+    if (lock->generation != _PyPth_generation) {
+        lock->generation = _PyPth_generation;
+        lock->hand_over = 0;
+        lock->waking = 0;
+    }
+}
+
+static PyLockStatus
+acquire_contended(pth_lock *lock, PY_TIMEOUT_T microseconds, int intr_flag)
+{
+    PyTime_t deadline = _PyPth_FOREVER;
+    if (microseconds > 0) {
+        // bpo-41710: clamp, see thread_pthread.h
+        deadline = _PyPth_Deadline(_PyTime_FromMicrosecondsClamp(microseconds));
+    }
+    int flags = intr_flag ? _PyPth_INTERRUPTIBLE : 0;
+    int lost = 0;
+    for (;;) {
+        _PyPth_result result = _PyPth_Wait(&lock->waiters, deadline,
+                                           lost ? flags | _PyPth_AT_FRONT
+                                                : flags);
+        lock_check(lock);
+        if (result == _PyPth_WOKEN) {
+            lock->waking = 0;
+            if (lost) {
+                // Handed over: it has been locked for us all the time.
+                assert(lock->locked);
+                return PY_LOCK_ACQUIRED;
+            }
+        }
+        else if (lost) {
+            lock->hand_over = 0;
+        }
+        if (!lock->locked) {
+            lock->locked = 1;
+            return PY_LOCK_ACQUIRED;
+        }
+        if (result == _PyPth_TIMEOUT) {
+            return PY_LOCK_FAILURE;
+        }
+        if (result == _PyPth_INTR) {
+            return PY_LOCK_INTR;
+        }
+        lost = 1;
+        lock->hand_over = 1;
+    }
+}
+
+PyLockStatus
+PyThread_acquire_lock_timed(PyThread_type_lock lock, PY_TIMEOUT_T microseconds,
+                            int intr_flag)
+{
+    pth_lock *thelock = (pth_lock *)lock;
+    if (!thelock->locked) {
+        thelock->locked = 1;
+        return PY_LOCK_ACQUIRED;
+    }
+    if (microseconds == 0) {
+        return PY_LOCK_FAILURE;
+    }
+    return acquire_contended(thelock, microseconds, intr_flag);
+}
+
+void
+PyThread_release_lock(PyThread_type_lock lock)
+{
+    pth_lock *thelock = (pth_lock *)lock;
+    if (thelock->waiters.head == NULL) {
+        thelock->locked = 0;
+        return;
+    }
+    lock_check(thelock);
+    if (thelock->hand_over) {
+        thelock->hand_over = 0;
+        if (_PyPth_Wake(&thelock->waiters)) {
+            return;
+        }
+    }
+    thelock->locked = 0;
+    if (!thelock->waking) {
+        thelock->waking = (_PyPth_Wake(&thelock->waiters) != 0);
+    }
+}
+
+int
+_PyThread_at_fork_reinit(PyThread_type_lock *lock)
+{
+    PyThread_type_lock new_lock = PyThread_allocate_lock();
+    if (new_lock == NULL) {
+        return -1;
+    }
+
+    /* As thread_pthread.h: the old lock is not freed, it may be in use by a
+       thread that the child does not have. */
+
+    *lock = new_lock;
+    return 0;
+}
+
+int
+PyThread_acquire_lock(PyThread_type_lock lock, int waitflag)
+{
+    return PyThread_acquire_lock_timed(lock, waitflag ? -1 : 0, /*intr_flag=*/0);
+}
+
+/* set the thread stack size.
+ * Return 0 if size is valid, -1 if size is invalid,
+ * -2 if setting stack size is not supported.
+ */
+static int
+_pythread_pth_set_stacksize(size_t size)
+{
+    size_t tss_min = THREAD_STACK_MIN;
+#if defined(PTHREAD_STACK_MIN)
+    if ((size_t)PTHREAD_STACK_MIN > tss_min) {
+        tss_min = (size_t)PTHREAD_STACK_MIN;
+    }
+#endif
+    /* 0: set to default */
+    if (size != 0 && size < tss_min) {
+        return -1;
+    }
+    _PyInterpreterState_GET()->threads.stacksize = size;
+    return 0;
+}
+
+#define THREAD_SET_STACKSIZE(x) _pythread_pth_set_stacksize(x)
+
+
+/* Thread specific storage.
+
+   Pth's own keys need pth_init(), and there are 256 of them (PTH_KEY_MAX).
+   A value counts as long as its sequence number is that of its key: deleting
+   a key takes its values from all threads at once.
+*/
+
+#define TSS_KEYS_MAX 1024         /* as glibc's PTHREAD_KEYS_MAX */
+
+static struct {
+    unsigned int sequence;        /* 0: never used */
+    char in_use;
+} tss_keys[TSS_KEYS_MAX];
+
+static int
+tss_key_create(void)
+{
+    for (int key = 0; key < TSS_KEYS_MAX; key++) {
+        if (!tss_keys[key].in_use) {
+            tss_keys[key].in_use = 1;
+            tss_keys[key].sequence++;
+            return key;
+        }
+    }
+    errno = EAGAIN;
+    return -1;
+}
+
+static void
+tss_key_delete(unsigned int key)
+{
+    if (key < TSS_KEYS_MAX) {
+        tss_keys[key].in_use = 0;
+    }
+}
+
+static int
+tss_value_set(unsigned int key, void *value)
+{
+    _PyPth_thread *self = _PyPth_current;
+    if (key >= TSS_KEYS_MAX || !tss_keys[key].in_use) {
+        return -1;
+    }
+    if (key >= (unsigned int)self->ntss) {
+        int n = (int)key + 8;
+        void *tss = PyMem_RawRealloc(self->tss, n * sizeof(*self->tss));
+        if (tss == NULL) {
+            return -1;
+        }
+        self->tss = tss;
+        memset(self->tss + self->ntss, 0,
+               (n - self->ntss) * sizeof(*self->tss));
+        self->ntss = n;
+    }
+    self->tss[key].value = value;
+    self->tss[key].sequence = tss_keys[key].sequence;
+    return 0;
+}
+
+static inline void *
+tss_value_get(unsigned int key)
+{
+    _PyPth_thread *self = _PyPth_current;
+    if (key >= (unsigned int)self->ntss
+        || self->tss[key].sequence != tss_keys[key].sequence)
+    {
+        return NULL;
+    }
+    return self->tss[key].value;
+}
+
+
+/* Thread Local Storage (TLS) API
+
+   This API is DEPRECATED since Python 3.7.  See PEP 539 for details.
+*/
+
+int
+PyThread_create_key(void)
+{
+    return tss_key_create();
+}
+
+void
+PyThread_delete_key(int key)
+{
+    tss_key_delete((unsigned int)key);
+}
+
+void
+PyThread_delete_key_value(int key)
+{
+    (void)tss_value_set((unsigned int)key, NULL);
+}
+
+int
+PyThread_set_key_value(int key, void *value)
+{
+    return tss_value_set((unsigned int)key, value);
+}
+
+void *
+PyThread_get_key_value(int key)
+{
+    return tss_value_get((unsigned int)key);
+}
+
+
+void
+PyThread_ReInitTLS(void)
+{
+}
+
+
+/* Thread Specific Storage (TSS) API
+
+   Platform-specific components of TSS API implementation.
+*/
+
+int
+PyThread_tss_create(Py_tss_t *key)
+{
+    assert(key != NULL);
+    /* If the key has been created, function is silently skipped. */
+    if (key->_is_initialized) {
+        return 0;
+    }
+
+    int k = tss_key_create();
+    if (k < 0) {
+        return -1;
+    }
+    key->_key = (pthread_key_t)k;
+    key->_is_initialized = 1;
+    return 0;
+}
+
+void
+PyThread_tss_delete(Py_tss_t *key)
+{
+    assert(key != NULL);
+    /* If the key has not been created, function is silently skipped. */
+    if (!key->_is_initialized) {
+        return;
+    }
+
+    tss_key_delete((unsigned int)key->_key);
+    key->_is_initialized = 0;
+}
+
+int
+PyThread_tss_set(Py_tss_t *key, void *value)
+{
+    assert(key != NULL);
+    return tss_value_set((unsigned int)key->_key, value);
+}
+
+void *
+PyThread_tss_get(Py_tss_t *key)
+{
+    assert(key != NULL);
+    return tss_value_get((unsigned int)key->_key);
+}
