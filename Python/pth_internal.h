@@ -56,12 +56,18 @@ typedef struct _PyPth_thread {
     unsigned int number;          // of the start: 0 is the first thread
     void (*func)(void *);
     void *arg;
-    sigset_t sigmask;             // of the thread that started it
+    sigset_t start_mask;          // of the thread that started it
     sigjmp_buf exit_jump;         // where PyThread_exit_thread() goes
     struct _PyPth_job *job;       // what joiners wait for
     char *stack;
     size_t stacksize;             // as asked for: 0 is the default
     struct _PyPth_thread *parked_next;
+
+    /* Signals (pth_signal.c) */
+    sigset_t sigmask;             // its mask
+    sigset_t pending;             // sent to it while it blocked them,
+    char has_pending;             // if any ever was
+    const sigset_t *sigwait;      // what it waits for in sigwait(), or NULL
 
     /* Thread specific storage (thread_pth.h) */
     struct {
@@ -72,21 +78,19 @@ typedef struct _PyPth_thread {
 } _PyPth_thread;
 
 extern _PyPth_thread _PyPth_main;         // the thread that initialized Python
+extern _PyPth_thread *_PyPth_threads;     // those alive, linked by all_next
 extern _PyPth_thread *_PyPth_current;     // the running thread
 extern unsigned int _PyPth_generation;    // forks since the process began
 extern int _PyPth_nthreads;               // threads alive
 
 // True where the calling kernel thread is the one that runs Python threads.
 extern pthread_t _PyPth_kernel_thread;
+extern pid_t _PyPth_kernel_pid, _PyPth_kernel_tid;
 static inline int
 _PyPth_IsKernelThread(void)
 {
     return pthread_equal(pthread_self(), _PyPth_kernel_thread);
 }
-
-// Die if the kernel thread that calls `func` is a foreign one: it cannot run
-// Python code, and would corrupt the thread that does.
-extern void _PyPth_CheckKernelThread(const char *func);
 
 /* pth_thread.c */
 
@@ -98,6 +102,8 @@ extern void _PyPth_Detach(struct _PyPth_job *job);
 extern void _Py_NO_RETURN _PyPth_Exit(void);
 // Take the calling kernel thread for the one that runs Python threads.
 extern void _PyPth_Adopt(void);
+// The thread alive with this ident, or NULL.
+extern _PyPth_thread *_PyPth_FindThread(unsigned long ident);
 
 /* pth_stack.c */
 
@@ -109,6 +115,12 @@ extern char *_PyPth_NewStack(size_t size);
 extern void _PyPth_FreeStack(char *stack, size_t size);
 
 /* pth_wait.c */
+
+static inline int
+_PyPth_IsBlocked(_PyPth_thread *thread)
+{
+    return thread->waiting && thread->result == 0;
+}
 
 // A new thread is in Pth's queue: it counts as ready.
 extern void _PyPth_Ready(_PyPth_thread *thread);
@@ -134,8 +146,27 @@ extern int _PyPth_StartSlices(void);
 // Make the kernel thread that runs Python return from a wait in the kernel.
 // For other kernel threads; async-signal-safe.
 extern void _PyPth_InterruptKernelThread(void);
+// Take the signal of the time slice out of a mask that is to be blocked: a
+// thread that blocked it could not be preempted.
+extern void _PyPth_UnblockSlice(sigset_t *mask);
 // In the child of a fork, which inherits no timer.
 extern void _PyPth_ForgetSlices(void);
+
+/* pth_signal.c */
+
+// The mask of the kernel thread, with all unused bits 0.
+extern void _PyPth_GetSignalMask(sigset_t *mask);
+// The calling thread has changed its mask.
+extern void _PyPth_MaskChanged(void);
+// Threads have come or gone: the shared mask has to be made anew.
+extern void _PyPth_MaskStale(void);
+// The signals that all threads block.  NULL: just those that each blocks.
+extern const sigset_t *_PyPth_SharedMask(void);
+// Take the signals that the calling thread blocks, but not all threads do.
+extern void _PyPth_TakeSignals(void);
+// Take one of `set` off the signals that are pending for the calling thread
+// alone.  Return it, or 0.
+extern int _PyPth_TakePending(const sigset_t *set);
 
 /* pth_syscalls.c */
 
@@ -145,5 +176,7 @@ extern int _PyPth_pipe_for_init[2];
 extern int _PyPth_sys_ppoll(struct pollfd *fds, nfds_t nfds,
                             const struct timespec *timeout,
                             const sigset_t *mask);
+// The C library's own pthread_sigmask().
+extern int _PyPth_sys_sigmask(int how, const sigset_t *set, sigset_t *old);
 
 #endif  // !Py_PTH_INTERNAL_H

@@ -17,6 +17,7 @@
 #include <dlfcn.h>                // dlsym()
 #include <fcntl.h>
 #include <limits.h>               // PIPE_BUF
+#include <sched.h>
 #include <stdarg.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
@@ -63,6 +64,17 @@ next_definition(const char *name)
     return func;
 }
 
+// A thread that sleeps while it holds the GIL lets those run that need none.
+// (The child of a vfork() does not sleep.)
+static inline int
+can_switch_with_gil(void)
+{
+    return _PyPth_nthreads > 1
+           && !_PyPth_in_pth
+           && !_PyPth_current->waiting
+           && _PyPth_IsKernelThread();
+}
+
 // May the calling thread let others run?  Not if it is the only one, nor if it
 // holds the GIL (as the child of a vfork() seems to, which runs in its
 // parent's memory), nor inside Pth, nor in a signal handler that came in the
@@ -70,11 +82,7 @@ next_definition(const char *name)
 static inline int
 can_switch(void)
 {
-    return _PyPth_nthreads > 1
-           && _Py_tss_tstate == NULL
-           && !_PyPth_in_pth
-           && !_PyPth_current->waiting
-           && _PyPth_IsKernelThread();
+    return _Py_tss_tstate == NULL && can_switch_with_gil();
 }
 
 static int
@@ -425,7 +433,7 @@ MAPPED int
 clock_nanosleep(clockid_t clock, int flags, const struct timespec *request,
                 struct timespec *left)
 {
-    if (!can_switch() || !valid_timespec(request)
+    if (!can_switch_with_gil() || !valid_timespec(request)
         || (clock != CLOCK_MONOTONIC && clock != CLOCK_REALTIME))
     {
         return real(clock_nanosleep)(clock, flags, request, left);
@@ -454,7 +462,7 @@ clock_nanosleep(clockid_t clock, int flags, const struct timespec *request,
 MAPPED int
 nanosleep(const struct timespec *request, struct timespec *left)
 {
-    if (!can_switch() || !valid_timespec(request)) {
+    if (!can_switch_with_gil() || !valid_timespec(request)) {
         return real(nanosleep)(request, left);
     }
     if (sleep_until(_PyPth_Deadline(from_timespec(request)), left) != 0) {
@@ -467,7 +475,7 @@ nanosleep(const struct timespec *request, struct timespec *left)
 MAPPED unsigned int
 sleep(unsigned int seconds)
 {
-    if (!can_switch()) {
+    if (!can_switch_with_gil()) {
         return real(sleep)(seconds);
     }
     struct timespec ts = {(time_t)seconds, 0};
@@ -484,10 +492,21 @@ usleep(useconds_t us)
 {
     struct timespec ts = {(time_t)(us / 1000000),
                           (long)(us % 1000000) * 1000};
-    if (!can_switch()) {
+    if (!can_switch_with_gil()) {
         return real(usleep)(us);
     }
     return nanosleep(&ts, NULL);
+}
+
+DECLARE_REAL(sched_yield)
+
+MAPPED int
+sched_yield(void)
+{
+    if (can_switch()) {
+        _PyPth_EndSlice();
+    }
+    return real(sched_yield)();
 }
 
 
@@ -1079,6 +1098,17 @@ wait_signal(const sigset_t *set, siginfo_t *info, PyTime_t deadline)
     static const struct timespec zero = {0, 0};
     int fd = -1, result;
     for (;;) {
+        result = _PyPth_TakePending(set);
+        if (result > 0) {
+            if (info != NULL) {
+                memset(info, 0, sizeof(*info));
+                info->si_signo = result;
+                info->si_code = SI_TKILL;
+                info->si_pid = getpid();
+                info->si_uid = getuid();
+            }
+            break;
+        }
         result = real(sigtimedwait)(set, info, &zero);
         if (result >= 0 || errno != EAGAIN) {
             break;
@@ -1089,8 +1119,10 @@ wait_signal(const sigset_t *set, siginfo_t *info, PyTime_t deadline)
                 return -1;
             }
         }
-        if (wait_fd(fd, POLLIN, deadline) < 0) {
-            result = -1;
+        _PyPth_current->sigwait = set;
+        result = wait_fd(fd, POLLIN, deadline);
+        _PyPth_current->sigwait = NULL;
+        if (result < 0) {
             break;
         }
     }
@@ -1210,7 +1242,7 @@ __ppoll_chk(struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
    its pipe.  The scheduler's own context has all signals blocked (pth_sched.c,
    pth_scheduler()), and the switch to a thread brings the thread's mask. */
 
-DECLARE_REAL(sigprocmask)
+DECLARE_REAL(pthread_sigmask)
 DECLARE_REAL(sigpending)
 DECLARE_REAL(pipe)
 
@@ -1223,7 +1255,35 @@ sigprocmask(int how, const sigset_t *set, sigset_t *old)
         }
         return 0;
     }
-    return real(sigprocmask)(how, set, old);
+    int err = pthread_sigmask(how, set, old);
+    if (err != 0) {
+        errno = err;
+        return -1;
+    }
+    return 0;
+}
+
+int
+_PyPth_sys_sigmask(int how, const sigset_t *set, sigset_t *old)
+{
+    return real(pthread_sigmask)(how, set, old);
+}
+
+MAPPED int
+pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
+{
+    if (set == NULL || !_PyPth_IsKernelThread()) {
+        return real(pthread_sigmask)(how, set, old);
+    }
+    sigset_t allowed = *set;
+    if (how != SIG_UNBLOCK) {
+        _PyPth_UnblockSlice(&allowed);
+    }
+    int err = real(pthread_sigmask)(how, &allowed, old);
+    if (err == 0) {
+        _PyPth_MaskChanged();
+    }
+    return err;
 }
 
 MAPPED int
@@ -1232,7 +1292,14 @@ sigpending(sigset_t *set)
     if (_PyPth_in_pth) {
         return sigemptyset(set);
     }
-    return real(sigpending)(set);
+    int result = real(sigpending)(set);
+    if (result == 0 && _PyPth_current->has_pending
+        && _PyPth_IsKernelThread())
+    {
+        sigset_t own = *set;
+        sigorset(set, &own, &_PyPth_current->pending);
+    }
+    return result;
 }
 
 MAPPED int

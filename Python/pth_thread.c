@@ -11,6 +11,7 @@
 
 #include <fcntl.h>                // O_CLOEXEC
 #include <stdlib.h>               // exit()
+#include <sys/syscall.h>          // SYS_gettid
 #include <unistd.h>               // pipe2()
 
 // What a thread that is being waited for leaves behind: its record may be
@@ -22,12 +23,13 @@ struct _PyPth_job {
 };
 
 _PyPth_thread _PyPth_main = {.timer = -1};
+_PyPth_thread *_PyPth_threads = &_PyPth_main;
 _PyPth_thread *_PyPth_current = &_PyPth_main;
 pthread_t _PyPth_kernel_thread;
+pid_t _PyPth_kernel_pid, _PyPth_kernel_tid;
 unsigned int _PyPth_generation = 0;
 int _PyPth_nthreads = 1;
 
-static _PyPth_thread *all_threads = &_PyPth_main;     // those alive
 static _PyPth_thread *parked;     // finished ones, with a default stack
 static int nparked = 0;
 static unsigned int last_number = 0;
@@ -51,6 +53,14 @@ _PyPth_CheckKernelThread(const char *func)
 
 static void after_fork_in_child(void);
 
+static void
+adopt_kernel_thread(void)
+{
+    _PyPth_kernel_thread = pthread_self();
+    _PyPth_kernel_pid = getpid();
+    _PyPth_kernel_tid = (pid_t)syscall(SYS_gettid);
+}
+
 void
 _PyPth_Adopt(void)
 {
@@ -58,7 +68,7 @@ _PyPth_Adopt(void)
     if (_PyPth_main.tid == NULL) {
         // No second thread was ever started: nobody is bound to the kernel
         // thread of an earlier initialization.
-        _PyPth_kernel_thread = pthread_self();
+        adopt_kernel_thread();
     }
     if (!registered) {
         registered = 1;
@@ -75,11 +85,11 @@ static void
 list_add(_PyPth_thread *thread)
 {
     thread->all_prev = NULL;
-    thread->all_next = all_threads;
-    if (all_threads != NULL) {
-        all_threads->all_prev = thread;
+    thread->all_next = _PyPth_threads;
+    if (_PyPth_threads != NULL) {
+        _PyPth_threads->all_prev = thread;
     }
-    all_threads = thread;
+    _PyPth_threads = thread;
 }
 
 static void
@@ -89,17 +99,17 @@ list_remove(_PyPth_thread *thread)
         thread->all_prev->all_next = thread->all_next;
     }
     else {
-        all_threads = thread->all_next;
+        _PyPth_threads = thread->all_next;
     }
     if (thread->all_next != NULL) {
         thread->all_next->all_prev = thread->all_prev;
     }
 }
 
-static _PyPth_thread *
-find_thread(unsigned long ident)
+_PyPth_thread *
+_PyPth_FindThread(unsigned long ident)
 {
-    _PyPth_thread *thread = all_threads;
+    _PyPth_thread *thread = _PyPth_threads;
     while (thread != NULL && (unsigned long)(Py_uintptr_t)thread != ident) {
         thread = thread->all_next;
     }
@@ -156,6 +166,8 @@ finish(_PyPth_thread *self)
         self->tss[i].value = NULL;
     }
     list_remove(self);
+    _PyPth_MaskStale();
+    self->has_pending = 0;
     _PyPth_nthreads--;
     struct _PyPth_job *job = self->job;
     self->job = NULL;
@@ -181,7 +193,10 @@ run_thread(void *arg)
     _PyPth_thread *self = arg;
     _PyPth_Enter(self);
     for (;;) {
-        pthread_sigmask(SIG_SETMASK, &self->sigmask, NULL);
+        if (memcmp(&self->sigmask, &self->start_mask, sizeof(sigset_t)) != 0) {
+            self->sigmask = self->start_mask;
+            (void)_PyPth_sys_sigmask(SIG_SETMASK, &self->sigmask, NULL);
+        }
         if (sigsetjmp(self->exit_jump, 0) == 0) {
             self->func(self->arg);
         }
@@ -246,6 +261,7 @@ start_pth(void)
     // Threads start in turn, not before those that are ready.
     (void)pth_ctrl(PTH_CTRL_FAVOURNEW, 0);
     self->tid = pth_self();
+    _PyPth_GetSignalMask(&self->sigmask);
     return 0;
 }
 
@@ -268,6 +284,8 @@ new_thread(size_t stacksize)
     }
     size_t size = stacksize != 0 ? stacksize : _PyPth_DefaultStackSize();
     thread->timer = -1;
+    // The new context takes over the mask that is set now (getcontext(3)).
+    thread->sigmask = _PyPth_current->sigmask;
     thread->stacksize = stacksize;
     thread->stack = _PyPth_NewStack(size);
     if (thread->stack == NULL) {
@@ -330,8 +348,9 @@ _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
     thread->arg = arg;
     thread->job = job;
     thread->number = ++last_number;
-    pthread_sigmask(SIG_SETMASK, NULL, &thread->sigmask);
+    thread->start_mask = _PyPth_current->sigmask;
     list_add(thread);
+    _PyPth_MaskStale();
     _PyPth_nthreads++;
     *ident = (Py_uintptr_t)thread;
     if (pjob != NULL) {
@@ -367,18 +386,9 @@ _PyPth_ThreadCount(void)
 }
 
 int
-_PyPth_Kill(unsigned long ident, int signum)
-{
-    if (find_thread(ident) == NULL) {
-        return ESRCH;
-    }
-    return pthread_kill(_PyPth_kernel_thread, signum);
-}
-
-int
 _PyPth_GetCpuClockId(unsigned long ident, clockid_t *clk_id)
 {
-    if (find_thread(ident) == NULL) {
+    if (_PyPth_FindThread(ident) == NULL) {
         return ESRCH;
     }
     // All threads burn the time of the one kernel thread.
@@ -412,7 +422,9 @@ after_fork_in_child(void)
         return;
     }
     _PyPth_generation++;
-    for (_PyPth_thread *t = all_threads; t != NULL; t = t->all_next) {
+    adopt_kernel_thread();
+    _PyPth_MaskStale();
+    for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
         suspend_for_good(t);
     }
     for (_PyPth_thread *t = parked; t != NULL; t = t->parked_next) {
@@ -422,7 +434,7 @@ after_fork_in_child(void)
     nparked = 0;
     _PyPth_thread *self = _PyPth_current;
     self->all_next = self->all_prev = NULL;
-    all_threads = self;
+    _PyPth_threads = self;
     _PyPth_nthreads = 1;
     _PyPth_ForgetOthers();
     _PyPth_ForgetSlices();

@@ -35,12 +35,6 @@ static int nready = 0;
 // Passes of the scheduler that came back.
 static unsigned long switches = 0;
 
-static inline int
-is_blocked(_PyPth_thread *thread)
-{
-    return thread->waiting && thread->result == 0;
-}
-
 static inline void
 count_ready(_PyPth_thread *thread)
 {
@@ -170,7 +164,7 @@ static void
 stay_ready(_PyPth_thread *self)
 {
     self->place = PTH_READY;
-    if (!is_blocked(self)) {
+    if (!_PyPth_IsBlocked(self)) {
         count_ready(self);
     }
 }
@@ -532,7 +526,7 @@ tell_signals(void)
 {
     signals_told = signals;
     _PyPth_thread *thread = main_thread();
-    if (is_blocked(thread) && (thread->flags & _PyPth_INTERRUPTIBLE)
+    if (_PyPth_IsBlocked(thread) && (thread->flags & _PyPth_INTERRUPTIBLE)
         && thread->signals_seen != (unsigned int)signals_told)
     {
         thread->signals_seen = (unsigned int)signals_told;
@@ -546,7 +540,7 @@ tell_signals(void)
 void
 _PyPth_WakeThread(_PyPth_thread *thread, _PyPth_result result)
 {
-    assert(is_blocked(thread));
+    assert(_PyPth_IsBlocked(thread));
     thread->result = result;
     queue_remove(thread);
     timer_remove(thread);
@@ -566,6 +560,9 @@ _PyPth_WakeThread(_PyPth_thread *thread, _PyPth_result result)
 static void
 look_around(int slice_ended)
 {
+    if (slice_ended) {
+        _PyPth_TakeSignals();
+    }
     if (signals != signals_told) {
         tell_signals();
     }
@@ -600,12 +597,13 @@ idle(void)
     // wait must end that wait.
     sigset_t all, mask;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &mask);
+    (void)_PyPth_sys_sigmask(SIG_SETMASK, &all, &mask);
     if (signals == signals_told) {
-        poll_fds(timeout, &mask);
+        const sigset_t *shared = _PyPth_SharedMask();
+        poll_fds(timeout, shared != NULL ? shared : &mask);
         last_poll = monotonic();
     }
-    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    (void)_PyPth_sys_sigmask(SIG_SETMASK, &mask, NULL);
 }
 
 static _PyPth_result
@@ -722,6 +720,17 @@ _PyPth_EndSlice(void)
     }
     else if (nready > 0) {
         run_ready(self);
+    }
+}
+
+void
+_PyPth_CheckSlice(void)
+{
+    if (_PyPth_slice_expired && _Py_tss_tstate == NULL
+        && _PyPth_nthreads > 1 && !_PyPth_current->waiting
+        && _PyPth_IsKernelThread())
+    {
+        _PyPth_EndSlice();
     }
 }
 

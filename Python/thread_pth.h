@@ -252,6 +252,10 @@ PyThread_release_lock(PyThread_type_lock lock)
     pth_lock *thelock = (pth_lock *)lock;
     if (thelock->waiters.head == NULL) {
         thelock->locked = 0;
+        if (_PyPth_slice_expired) {
+            // C code that spins on locks without the GIL
+            _PyPth_CheckSlice();
+        }
         return;
     }
     lock_check(thelock);

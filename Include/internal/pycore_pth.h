@@ -10,6 +10,7 @@
 //   Python/pth_thread.c    thread records: start, finish, join, fork
 //   Python/pth_stack.c     the stacks that threads run on
 //   Python/pth_wait.c      waiting and waking: queues, timers, descriptors
+//   Python/pth_signal.c    a signal mask a thread
 //   Python/pth_slice.c     the time slice that preempts a computing thread
 //   Python/pth_syscalls.c  the system call mapping: blocking calls of the C
 //                          library that let other threads run
@@ -30,7 +31,7 @@ extern "C" {
 
 #ifdef HAVE_PTH
 
-#include <signal.h>               // sigset_t
+#include <signal.h>               // sig_atomic_t
 
 struct _PyPth_thread;
 struct pollfd;
@@ -121,11 +122,15 @@ extern void _PyPth_EndSlice(void);
 // Set the length of the time slice in microseconds (sys.setswitchinterval()).
 extern void _PyPth_SetSlice(unsigned long us);
 
-// Take the signal of the time slice out of a mask that the user asks for: a
-// thread that blocked it could not be preempted.
-extern void _PyPth_UnblockSlice(sigset_t *mask);
+// _PyPth_EndSlice() if the slice has expired and the caller has no GIL: for
+// places that threads pass often without the GIL.
+extern void _PyPth_CheckSlice(void);
 
 /* Threads */
+
+// Die if the kernel thread that calls `func` is a foreign one: it cannot run
+// Python code, and would corrupt the thread that does.
+extern void _PyPth_CheckKernelThread(const char *func);
 
 // The number of Python threads alive, the main thread included.
 extern int _PyPth_ThreadCount(void);
