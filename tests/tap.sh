@@ -14,6 +14,7 @@
 #   skip NAME REASON         a test that cannot be run here
 #   skip_all REASON          none of this file can
 #   note TEXT                an explanation for the reader
+#   die TEXT                 what the whole test needs is not there: it fails
 #   done_testing             the last line of every test
 #
 # $top is the top of this repository and $tmp a directory that goes away at exit.
@@ -46,6 +47,11 @@ diag() {
     printf '%s\n' "$*" | sed 's/^/# /' >&2
 }
 
+die() {
+    diag "$*"
+    exit 1
+}
+
 pass() {
     tests=$((tests + 1))
     echo "ok $tests - $1"
@@ -69,8 +75,8 @@ run() {
 # The status and the output of the last `run`, for a test that failed.
 show_run() {
     diag "exit status $status"
-    [ -z "$out" ] || diag "stdout: $(printf '%s\n' "$out" | tail -n 20)"
-    [ -z "$err" ] || diag "stderr: $(printf '%s\n' "$err" | tail -n 20)"
+    [ -z "$out" ] || diag "stdout: $(printf '%s\n' "$out" | tail -n 8)"
+    [ -z "$err" ] || diag "stderr: $(printf '%s\n' "$err" | tail -n 8)"
 }
 
 ok() {
