@@ -1,0 +1,62 @@
+# GNU make.  `make` alone prints the targets.
+
+CPYTHON ?=
+RELEASE = trixie
+CONFIGURE_FLAGS =
+BUILD = $(CURDIR)/build
+
+# Not to be seen by the programs that are run: the variables above, which are
+# for this file; PYTHON... of the caller's environment, which change what
+# python does and some of its tests look at.
+unexport CPYTHON RELEASE CONFIGURE_FLAGS BUILD MAKEFLAGS
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONUNBUFFERED
+unexport PYTHONDONTWRITEBYTECODE PYTHONWARNINGS
+
+build = $(abspath $(BUILD))
+export PTH_BUILD = $(build)
+export PTH_PYTHON = $(build)/pth/python
+export STOCK_PYTHON = $(build)/stock/python
+export CPYTHON_SRC = $(build)/src
+export PTH_TREES = $(build)/trees
+
+.PHONY: help demo deps build check clean distclean
+# One after the other, in the order of the prerequisites.
+.NOTPARALLEL:
+
+help:
+	@echo 'make demo       install what is missing, build, and show what GNU Pth saves'
+	@echo 'make build      build/stock/python and build/pth/python from the same source'
+	@echo 'make check      build, and run the tests of tests/'
+	@echo 'make clean      remove what was built, keep what was downloaded'
+	@echo 'make distclean  remove that, too'
+	@echo
+	@echo 'CPYTHON=DIR           your own CPython 3.13 source tree (it stays as it is);'
+	@echo '                      without it the source comes from Debian'
+	@echo 'RELEASE=NAME          the Debian release: trixie (3.13.5) or forky (newest 3.13)'
+	@echo 'CONFIGURE_FLAGS=...   more options for ./configure of both'
+	@echo 'BUILD=DIR             build there instead of in build/'
+
+demo: deps build
+	@tools/demo $(PTH_PYTHON) $(STOCK_PYTHON)
+
+deps:
+	@tools/install-deps
+
+build:
+	@tools/build-cpython src $(if $(CPYTHON),--from '$(CPYTHON)',--release '$(RELEASE)')
+	@tools/build-cpython stock $(CONFIGURE_FLAGS)
+	@tools/build-cpython pth $(CONFIGURE_FLAGS)
+
+# A shell that runs this in the background ignores SIGINT, and a parent may
+# ignore SIGPIPE; the tests of signals need the default.
+check: build
+	@env --default-signal=INT,QUIT,PIPE prove tests/
+
+clean:
+	rm -rf $(build)/src $(build)/stock $(build)/pth $(build)/log $(build)/state \
+	    $(build)/*.new $(build)/tmp.*
+
+# BUILD may be a directory that holds something else.
+distclean: clean
+	rm -rf $(build)/cache $(build)/trees
+	[ ! -d $(build) ] || rmdir $(build)

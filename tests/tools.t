@@ -1,0 +1,279 @@
+#!/bin/sh
+# Tests of tools/install-deps, tools/get-cpython, tools/demo and the Makefile's
+# arguments, without the network.
+#
+# usage: prove tests/tools.t
+
+. "$(dirname "$0")/tap.sh"
+
+[ -f "$CPYTHON_SRC/configure.ac" ] ||
+    die "no CPython tree in $CPYTHON_SRC: run 'make check', or set CPYTHON_SRC"
+
+# Not those of the `make check` that runs this test.
+unset MAKEFLAGS MAKELEVEL MFLAGS PTH_BUILD
+
+# Put a program $1 that does what is on stdin before the real one.
+mkdir "$tmp/bin"
+real_path=$PATH
+stub() {
+    { echo '#!/bin/sh'; cat; } > "$tmp/bin/$1" && chmod +x "$tmp/bin/$1"
+    PATH=$tmp/bin:$real_path
+}
+
+unstub() {
+    rm -f "$tmp/bin"/*
+    PATH=$real_path
+}
+
+# Name, type, mode, time and content of everything in a tree.
+snapshot() {
+    (
+        cd "$1" || exit 1
+        find . -name .git -prune -o -printf '%y %m %T@ %p %l\n' | sort
+        find . -name .git -prune -o -type f -print0 | sort -z | xargs -0 sha256sum
+    )
+}
+
+# usage_error NAME CMD...: CMD prints its usage alone, and fails with 2.
+usage_error() {
+    usage_name=$1
+    shift
+    run "$@"
+    is "$usage_name: status" "$status" 2
+    like "$usage_name: says how to use it" "$err" '^usage: '
+    is "$usage_name: no output" "$out" ""
+}
+
+# --- install-deps
+
+if command -v dpkg-query > /dev/null; then
+    # Every package is there for this dpkg-query, and apt-get must not be called.
+    stub apt-get <<'END'
+echo "$0 $*" >> "${0%/bin/*}/apt-get.called"
+END
+    # Its arguments are: -W -f FORMAT PACKAGE...
+    stub dpkg-query <<'END'
+shift 3
+for p; do echo "installed $p"; done
+END
+    run "$top/tools/install-deps"
+    is "install-deps, nothing missing: status" "$status" 0
+    is "install-deps, nothing missing: silent" "$out$err" ""
+    not_ok "install-deps, nothing missing: no apt-get" test -e "$tmp/apt-get.called"
+
+    stub dpkg-query <<'END'
+shift 3
+for p; do
+    case $p in
+        libpth-dev) echo "config-files $p" ;;
+        strace) echo "no packages found matching $p" >&2 ;;
+        *) echo "installed $p" ;;
+    esac
+done
+END
+    stub id <<'END'
+echo 0
+END
+    run "$top/tools/install-deps"
+    is "install-deps, two missing: status" "$status" 0
+    like "install-deps, two missing: apt-get update" \
+        "$(cat "$tmp/apt-get.called")" ' update$'
+    like "install-deps, two missing: installs them alone" \
+        "$(cat "$tmp/apt-get.called")" 'install --no-install-recommends libpth-dev strace$'
+
+    stub apt-get <<'END'
+exit 100
+END
+    run "$top/tools/install-deps"
+    is "install-deps, apt-get fails: status" "$status" 1
+    one_error "install-deps, apt-get fails: one line" 'cannot install .*libpth-dev strace'
+
+    stub id <<'END'
+echo 1000
+END
+    # A PATH without sudo.
+    for p in sh basename sed echo grep env; do
+        ln -s "$(command -v "$p")" "$tmp/bin/$p"
+    done
+    run env PATH="$tmp/bin" "$top/tools/install-deps"
+    is "install-deps, no root: status" "$status" 1
+    one_error "install-deps, no root: names the packages" 'sudo.* libpth-dev strace$'
+    rm "$tmp/bin/dpkg-query"
+    run env PATH="$tmp/bin" "$top/tools/install-deps"
+    one_error "install-deps, not Debian: names the packages" 'no Debian .*libpth-dev'
+    unstub
+else
+    skip "install-deps" "this is no Debian system"
+fi
+usage_error "install-deps with an argument" "$top/tools/install-deps" strace
+
+# --- get-cpython
+
+# A cache with a small package, and an apt-get that cannot download.
+cache="$tmp/a cache"
+mkdir -p "$cache" "$tmp/Python-3.13.99/Include"
+echo '#define PY_VERSION "3.13.99"' > "$tmp/Python-3.13.99/Include/patchlevel.h"
+tarball=python3.13_3.13.99.orig.tar.xz
+tar -C "$tmp" -cJf "$cache/$tarball" Python-3.13.99 || die "tar fails"
+(cd "$cache" && sha256sum "$tarball" > orig-trixie.sha256)
+stub apt-get <<'END'
+echo "$*" >> "${0%/bin/*}/apt-get.called"
+echo "E: no network"
+exit 100
+END
+rm -f "$tmp/apt-get.called"
+
+run "$top/tools/get-cpython" --cache "$cache" "$tmp/new/tree"
+is "get-cpython, cached: status" "$status" 0
+like "get-cpython, cached: says the version" "$out" 'is CPython 3\.13\.99$'
+is "get-cpython, cached: no message" "$err" ""
+not_ok "get-cpython, cached: no apt-get" test -e "$tmp/apt-get.called"
+ok "get-cpython, cached: the tree" diff -r "$tmp/Python-3.13.99" "$tmp/new/tree"
+
+snapshot "$tmp/new" > "$tmp/before"
+run "$top/tools/get-cpython" --cache "$cache" "$tmp/new/tree"
+one_error "get-cpython, DIR exists: refused" 'tree exists'
+snapshot "$tmp/new" > "$tmp/after"
+ok "get-cpython, DIR exists: as it was" diff "$tmp/before" "$tmp/after"
+
+run "$top/tools/get-cpython" --cache "$cache" --release forky "$tmp/forky"
+one_error "get-cpython, not cached, no network: one line" 'gives no python3\.13'
+like "get-cpython, not cached, no network: tried" "$(cat "$tmp/apt-get.called")" 'update'
+not_ok "get-cpython, not cached, no network: no DIR" test -e "$tmp/forky"
+
+echo damage >> "$cache/$tarball"
+run "$top/tools/get-cpython" --cache "$cache" "$tmp/damaged"
+is "get-cpython, damaged cache: status" "$status" 1
+like "get-cpython, damaged cache: says so" "$out" "cache is damaged \\($tarball"
+one_error "get-cpython, damaged cache: one line" 'gives no python3\.13'
+not_ok "get-cpython, damaged cache: no DIR" test -e "$tmp/damaged"
+rm "$cache/$tarball"
+run "$top/tools/get-cpython" --cache "$cache" "$tmp/damaged"
+like "get-cpython, file gone from the cache: says so" "$out" "cache is damaged \\($tarball"
+is "get-cpython: nothing is left in the cache" "$(ls -A "$cache")" orig-trixie.sha256
+is "get-cpython: nothing is left beside DIR" "$(ls -A "$tmp/new")" tree
+
+# The first release's file is missing in the archive, as happens.
+stub apt-get <<'END'
+case $* in
+    indextargets*) echo "http://archive.example/" ;;
+    *apt-trixie*source*) echo "E: Failed to fetch: 404"; exit 100 ;;
+    *apt-forky*source*) cp "${0%/bin/*}/forky.tar.xz" python3.13_3.13.99.orig.tar.xz ;;
+esac
+END
+tar -C "$tmp" -cJf "$tmp/forky.tar.xz" Python-3.13.99
+rm -rf "$cache"
+run "$top/tools/get-cpython" --cache "$cache" "$tmp/other"
+is "get-cpython, other release: status" "$status" 0
+like "get-cpython, other release: says why" "$out" 'from trixie: E: .*404'
+like "get-cpython, other release: says the version" "$out" 'is CPython 3\.13\.99$'
+ok "get-cpython, other release: the tree" diff -r "$tmp/Python-3.13.99" "$tmp/other"
+unstub
+
+run "$top/tools/get-cpython" --release sid "$tmp/sid"
+one_error "get-cpython, unknown release: one line" "'sid': say trixie or forky"
+usage_error "get-cpython, no DIR" "$top/tools/get-cpython"
+usage_error "get-cpython, unknown option" "$top/tools/get-cpython" --frob "$tmp/x"
+usage_error "get-cpython, two DIRs" "$top/tools/get-cpython" "$tmp/x" "$tmp/y"
+usage_error "get-cpython, option without value" "$top/tools/get-cpython" --cache
+
+# --- CPYTHON=DIR
+
+# The tree stays as it is, and the build directory has no tree.
+refused() {
+    refused_name=$1 regex=$2 tree=$3
+    [ ! -d "$tree" ] || snapshot "$tree" > "$tmp/before"
+    run make --no-print-directory -C "$top" build BUILD="$tmp/build" CPYTHON="$tree"
+    # make says a line itself.
+    is "$refused_name: status" "$status" 2
+    is "$refused_name: one line" \
+        "$(printf '%s\n' "$err" | grep -v -c '^make: \*\*\*')" 1
+    like "$refused_name: says why" "$err" "$regex"
+    not_ok "$refused_name: nothing is copied" test -e "$tmp/build/src"
+    if [ -d "$tree" ]; then
+        snapshot "$tree" > "$tmp/after"
+        ok "$refused_name: tree unchanged" diff "$tmp/before" "$tmp/after"
+    fi
+}
+
+refused "CPYTHON does not exist" 'is not a directory' "$tmp/nothing"
+mkdir "$tmp/empty"
+refused "CPYTHON is empty" 'no CPython source' "$tmp/empty"
+cp -a "$CPYTHON_SRC" "$tmp/tree" || die "cannot copy $CPYTHON_SRC"
+find "$tmp/tree" -name __pycache__ -exec rm -rf {} +
+sed -i 's/^#define PY_VERSION .*/#define PY_VERSION "3.12.7"/' \
+    "$tmp/tree/Include/patchlevel.h"
+refused "CPYTHON is 3.12" 'is CPython 3\.12\.7' "$tmp/tree"
+cp -p "$CPYTHON_SRC/Include/patchlevel.h" "$tmp/tree/Include/"
+"$top/tools/overlay" apply "$tmp/tree" > /dev/null || die "cannot apply the overlay"
+refused "CPYTHON has the overlay" 'applied .* already' "$tmp/tree"
+"$top/tools/overlay" revert "$tmp/tree" > /dev/null || die "cannot revert the overlay"
+
+# A directory that is no git checkout.
+copy() {
+    run env PTH_BUILD="$tmp/build" "$top/tools/build-cpython" src --from "$tmp/tree"
+}
+snapshot "$tmp/tree" > "$tmp/before"
+copy
+is "copy: status" "$status" 0
+ok "copy: the same files" diff -r "$tmp/tree" "$tmp/build/src"
+snapshot "$tmp/tree" > "$tmp/after"
+ok "copy: the tree is unchanged" diff "$tmp/before" "$tmp/after"
+copy
+is "copy again: nothing to do" "$status$out$err" 0
+echo '/* edited */' >> "$tmp/tree/Python/thread.c"
+copy
+like "copy, edited: copied anew" "$out" 'copying'
+ok "copy, edited: the same files" diff -r "$tmp/tree" "$tmp/build/src"
+
+# A git checkout: what git ignores stays behind.
+(
+    cd "$tmp/tree" && printf '*.o\n/build/\n' > .gitignore && git init -q . &&
+    git add -f . && git -c user.name=test -c user.email=test@localhost \
+        commit -q -m CPython
+) > "$tmp/git.log" 2>&1 || die "git: $(cat "$tmp/git.log")"
+mkdir "$tmp/tree/build" && touch "$tmp/tree/build/x" "$tmp/tree/Python/thread.o"
+echo new > "$tmp/tree/Python/new file.c"
+rm "$tmp/tree/README.rst"
+snapshot "$tmp/tree" > "$tmp/before"
+git -C "$tmp/tree" status --short > "$tmp/status"
+copy
+is "git: status" "$status" 0
+snapshot "$tmp/tree" > "$tmp/after"
+ok "git: the tree is unchanged" diff "$tmp/before" "$tmp/after"
+git -C "$tmp/tree" status --short > "$tmp/status.after"
+ok "git: and so is git's status" diff "$tmp/status" "$tmp/status.after"
+is "git: all but what git ignores" \
+    "$(diff -rq "$tmp/tree" "$tmp/build/src" | sed "s|$tmp/||" | sort)" \
+    "Only in tree/Python: thread.o
+Only in tree: .git
+Only in tree: build"
+run env PTH_BUILD="$tmp/build" "$top/tools/build-cpython" src --from "$tmp/build/src"
+one_error "copy of build/src itself: refused" 'is overwritten'
+ok "copy of build/src itself: build/src is there" test -f "$tmp/build/src/configure"
+
+usage_error "build-cpython without argument" "$top/tools/build-cpython"
+usage_error "build-cpython of something else" \
+    env PTH_BUILD="$tmp/build" "$top/tools/build-cpython" other
+run env PTH_BUILD="$tmp/other-build" "$top/tools/build-cpython" stock
+one_error "build-cpython without build/src: one line" 'build/src is missing|src is missing'
+
+# --- demo
+
+usage_error "demo without arguments" "$top/tools/demo"
+run "$top/tools/demo" "$tmp/nothing" "$STOCK_PYTHON"
+one_error "demo, no python: one line" "nothing does not run .*make build"
+run "$top/tools/demo" "$STOCK_PYTHON" "$PTH_PYTHON"
+one_error "demo, the wrong way round: one line" 'has no GNU Pth threads'
+run "$top/tools/demo" "$PTH_PYTHON" "$PTH_PYTHON"
+one_error "demo, twice GNU Pth: one line" 'name a stock python'
+stub strace <<'END'
+echo "strace: ptrace(PTRACE_TRACEME, ...): Operation not permitted" >&2
+exit 1
+END
+run "$top/tools/demo" "$PTH_PYTHON" "$STOCK_PYTHON"
+is "demo, no ptrace: status" "$status" 1
+one_error "demo, no ptrace: one line" 'Operation not permitted.*SYS_PTRACE'
+unstub
+
+done_testing
