@@ -3,12 +3,12 @@
 #
 # usage: prove tests/overlay.t
 #
-# CPYTHON_SRC is a pristine release tree.  PTH_TREES (build/trees by default) is
-# where the trees of Debian and of the newest 3.13 release are, or are fetched to.
+# CPYTHON_SRC is a pristine release tree.  Debian's tree and the newest 3.13 come
+# from tools/get-cpython, or are $PTH_TREES/debian and $PTH_TREES/newest if set.
 
 . "$(dirname "$0")/tap.sh"
 
-: "${PTH_TREES:=$top/build/trees}"
+build=${PTH_BUILD:-$top/build}
 [ -f "$CPYTHON_SRC/configure.ac" ] ||
     die "no CPython tree in $CPYTHON_SRC: run 'make check', or set CPYTHON_SRC"
 [ ! -e "$CPYTHON_SRC/.pth-overlay" ] ||
@@ -144,15 +144,16 @@ rm -rf "$tree"
 other_tree() {
     name=$1
     shift
-    if [ ! -d "$PTH_TREES/$name" ]; then
-        mkdir -p "$PTH_TREES"
-        run "$top/tools/get-cpython" "$@" "$PTH_TREES/$name"
+    if [ -n "${PTH_TREES-}" ]; then
+        cp -a "$PTH_TREES/$name/." "$tmp/$name" || die "cannot copy $PTH_TREES/$name"
+    else
+        run "$top/tools/get-cpython" --cache "$build/cache" "$@" "$tmp/$name"
         if [ $status -ne 0 ]; then
-            skip "$name tree" "get-cpython: $(printf '%s\n' "$err" | tail -n 1)"
+            skip "$name tree" "$(printf '%s\n' "$err" | tail -n 1)"
             return
         fi
+        note "$out"
     fi
-    cp -a "$PTH_TREES/$name" "$tmp/$name" || die "cannot copy $PTH_TREES/$name"
     note "$name tree: $(grep 'define PY_VERSION ' "$tmp/$name/Include/patchlevel.h")"
     round_trip "$name" "$tmp/$name"
     rm -rf "${tmp:?}/$name"
