@@ -14,6 +14,11 @@
 #include <pth.h>
 #include <pthread.h>              // pthread_self()
 #include <setjmp.h>
+#include <stdlib.h>               // malloc(), see below
+
+// The backend takes its memory from malloc() itself.  Threads outlive
+// Py_Finalize(), and the allocators that are set for the next Py_Initialize();
+// and PyMem_RawMalloc() may come here: tracemalloc keeps a TSS value.
 
 // Where a thread is, seen from the scheduler.
 typedef enum {
@@ -83,14 +88,9 @@ extern _PyPth_thread *_PyPth_current;     // the running thread
 extern unsigned int _PyPth_generation;    // forks since the process began
 extern int _PyPth_nthreads;               // threads alive
 
-// True where the calling kernel thread is the one that runs Python threads.
+// The kernel thread that runs Python threads.
 extern pthread_t _PyPth_kernel_thread;
 extern pid_t _PyPth_kernel_pid, _PyPth_kernel_tid;
-static inline int
-_PyPth_IsKernelThread(void)
-{
-    return pthread_equal(pthread_self(), _PyPth_kernel_thread);
-}
 
 /* pth_thread.c */
 

@@ -668,7 +668,7 @@ sendmsg(int fd, const struct msghdr *msg, int flags)
                 break;
             }
             if (copy == NULL) {
-                copy = PyMem_RawMalloc(m.msg_iovlen * sizeof(*copy));
+                copy = malloc(m.msg_iovlen * sizeof(*copy));
                 if (copy == NULL) {
                     // A short count is what a signal may leave, too.
                     result = (ssize_t)done;
@@ -693,7 +693,7 @@ sendmsg(int fd, const struct msghdr *msg, int flags)
     }
     if (copy != NULL) {
         int err = errno;
-        PyMem_RawFree(copy);
+        free(copy);
         errno = err;
     }
     return result;

@@ -10,7 +10,6 @@
 #include "pycore_runtime.h"       // _PyRuntime
 
 #include <fcntl.h>                // O_CLOEXEC
-#include <stdlib.h>               // exit()
 #include <sys/syscall.h>          // SYS_gettid
 #include <unistd.h>               // pipe2()
 
@@ -25,6 +24,8 @@ struct _PyPth_job {
 _PyPth_thread _PyPth_main = {.timer = -1};
 _PyPth_thread *_PyPth_threads = &_PyPth_main;
 _PyPth_thread *_PyPth_current = &_PyPth_main;
+_Py_thread_local char _PyPth_mark;
+char *_PyPth_kernel_mark;
 pthread_t _PyPth_kernel_thread;
 pid_t _PyPth_kernel_pid, _PyPth_kernel_tid;
 unsigned int _PyPth_generation = 0;
@@ -40,15 +41,18 @@ static _PyPth_thread *departed;   // left Pth: stack and record can be freed
 
 /* The kernel thread */
 
-void
-_PyPth_CheckKernelThread(const char *func)
+void _Py_NO_RETURN
+_PyPth_ForeignThread(const char *func)
 {
-    if (!_PyPth_IsKernelThread()) {
-        _Py_FatalErrorFunc(func,
-            "called from a thread that Python did not start; this Python was "
-            "built with GNU Pth (--with-pth) and runs all its threads on the "
-            "kernel thread that initialized it");
-    }
+    // Not Py_FatalError(), which frees the objects of faulthandler: that takes
+    // the thread state that this thread cannot have (_PyFaulthandler_Fini()).
+    fprintf(stderr,
+            "Fatal Python error: %s: called from a thread that Python did not "
+            "start; this Python was built with GNU Pth (--with-pth) and runs "
+            "all its threads on the kernel thread that initialized it\n",
+            func);
+    fflush(stderr);
+    abort();
 }
 
 static void after_fork_in_child(void);
@@ -56,6 +60,7 @@ static void after_fork_in_child(void);
 static void
 adopt_kernel_thread(void)
 {
+    _PyPth_kernel_mark = &_PyPth_mark;
     _PyPth_kernel_thread = pthread_self();
     _PyPth_kernel_pid = getpid();
     _PyPth_kernel_tid = (pid_t)syscall(SYS_gettid);
@@ -127,8 +132,8 @@ free_thread(_PyPth_thread *thread)
     if (thread->stack != NULL) {
         _PyPth_FreeStack(thread->stack, size);
     }
-    PyMem_RawFree(thread->tss);
-    PyMem_RawFree(thread);
+    free(thread->tss);
+    free(thread);
 }
 
 // Free the threads that left Pth.  Whoever calls this runs, so they do not.
@@ -173,7 +178,7 @@ finish(_PyPth_thread *self)
     self->job = NULL;
     if (job != NULL) {
         if (job->detached) {
-            PyMem_RawFree(job);
+            free(job);
         }
         else {
             job->done = 1;
@@ -278,7 +283,7 @@ new_thread(size_t stacksize)
         (void)pth_attr_set(attr, PTH_ATTR_CANCEL_STATE, PTH_CANCEL_DISABLE);
         (void)pth_attr_set(attr, PTH_ATTR_NAME, "python");
     }
-    _PyPth_thread *thread = PyMem_RawCalloc(1, sizeof(*thread));
+    _PyPth_thread *thread = calloc(1, sizeof(*thread));
     if (thread == NULL) {
         return NULL;
     }
@@ -315,7 +320,7 @@ int
 _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
              Py_uintptr_t *ident, struct _PyPth_job **pjob)
 {
-    _PyPth_CheckKernelThread(__func__);
+    (void)_PyPth_CheckKernelThread(__func__);
     struct _PyPth_job *job = NULL;
     if (start_pth() < 0 || _PyPth_StartSlices() < 0
         || _PyPth_ReserveTimers(_PyPth_nthreads + 1) < 0)
@@ -324,7 +329,7 @@ _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
     }
     free_departed();
     if (!detached) {
-        job = PyMem_RawCalloc(1, sizeof(*job));
+        job = calloc(1, sizeof(*job));
         if (job == NULL) {
             return -1;
         }
@@ -339,7 +344,7 @@ _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
     else {
         thread = new_thread(stacksize);
         if (thread == NULL) {
-            PyMem_RawFree(job);
+            free(job);
             return -1;
         }
         _PyPth_Ready(thread);
@@ -365,14 +370,14 @@ _PyPth_Join(struct _PyPth_job *job)
     while (!job->done) {
         (void)_PyPth_Wait(&job->joiners, _PyPth_FOREVER, 0);
     }
-    PyMem_RawFree(job);
+    free(job);
 }
 
 void
 _PyPth_Detach(struct _PyPth_job *job)
 {
     if (job->done) {
-        PyMem_RawFree(job);
+        free(job);
     }
     else {
         job->detached = 1;

@@ -292,13 +292,13 @@ _PyPth_ReserveTimers(int nthreads)
         return 0;
     }
     Py_ssize_t size = timers_size * 2 > nthreads ? timers_size * 2 : nthreads;
-    _PyPth_thread **heap = PyMem_RawMalloc(size * sizeof(*heap));
+    _PyPth_thread **heap = malloc(size * sizeof(*heap));
     if (heap == NULL) {
         return -1;
     }
     memcpy(heap, timers, ntimers * sizeof(*heap));
     if (timers != first_timers) {
-        PyMem_RawFree(timers);
+        free(timers);
     }
     timers = heap;
     timers_size = size;
@@ -416,7 +416,7 @@ fds_insert(_PyPth_thread *thread, struct pollfd *fds, nfds_t nfds)
 {
     if (nfds_waiting + nfds > pollset_size) {
         nfds_t size = 2 * (nfds_waiting + nfds);
-        struct pollfd *set = PyMem_RawRealloc(pollset, size * sizeof(*set));
+        struct pollfd *set = realloc(pollset, size * sizeof(*set));
         if (set == NULL) {
             return -1;
         }

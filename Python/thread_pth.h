@@ -93,7 +93,7 @@ PyThread_get_thread_ident_ex(void)
     if (!initialized) {
         PyThread_init_thread();
     }
-    _PyPth_CheckKernelThread(__func__);
+    (void)_PyPth_CheckKernelThread(__func__);
     return (PyThread_ident_t)(Py_uintptr_t)_PyPth_current;
 }
 
@@ -128,7 +128,7 @@ PyThread_exit_thread(void)
     if (!initialized) {
         exit(0);
     }
-    _PyPth_CheckKernelThread(__func__);
+    (void)_PyPth_CheckKernelThread(__func__);
     _PyPth_Exit();
 }
 
@@ -355,13 +355,14 @@ tss_key_delete(unsigned int key)
 static int
 tss_value_set(unsigned int key, void *value)
 {
+    (void)_PyPth_CheckKernelThread(__func__);
     _PyPth_thread *self = _PyPth_current;
     if (key >= TSS_KEYS_MAX || !tss_keys[key].in_use) {
         return -1;
     }
     if (key >= (unsigned int)self->ntss) {
         int n = (int)key + 8;
-        void *tss = PyMem_RawRealloc(self->tss, n * sizeof(*self->tss));
+        void *tss = realloc(self->tss, n * sizeof(*self->tss));
         if (tss == NULL) {
             return -1;
         }
@@ -380,6 +381,7 @@ tss_value_get(unsigned int key)
 {
     _PyPth_thread *self = _PyPth_current;
     if (key >= (unsigned int)self->ntss
+        || !_PyPth_IsKernelThread()
         || self->tss[key].sequence != tss_keys[key].sequence)
     {
         return NULL;

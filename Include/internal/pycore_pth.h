@@ -95,6 +95,15 @@ extern void _PyPth_SignalReceived(void);
 typedef char _PyPth_mutex;
 typedef _PyPth_queue _PyPth_cond;
 
+static inline int
+_PyPth_CondSignal(_PyPth_cond *cond)
+{
+    if (cond->head != NULL) {
+        (void)_PyPth_Wake(cond);
+    }
+    return 0;
+}
+
 /* Return 0 when signalled, 1 after `us` microseconds (< 0: wait forever). */
 extern int _PyPth_CondWait(_PyPth_cond *cond, long long us);
 
@@ -128,9 +137,29 @@ extern void _PyPth_CheckSlice(void);
 
 /* Threads */
 
+// True where the calling kernel thread is the one that runs Python threads:
+// its thread-local mark is the one that was noted.
+extern _Py_thread_local char _PyPth_mark;
+extern char *_PyPth_kernel_mark;
+
+static inline int
+_PyPth_IsKernelThread(void)
+{
+    return &_PyPth_mark == _PyPth_kernel_mark;
+}
+
+extern void _Py_NO_RETURN _PyPth_ForeignThread(const char *func);
+
 // Die if the kernel thread that calls `func` is a foreign one: it cannot run
-// Python code, and would corrupt the thread that does.
-extern void _PyPth_CheckKernelThread(const char *func);
+// Python code, and would corrupt the thread that does.  Otherwise return 0.
+static inline int
+_PyPth_CheckKernelThread(const char *func)
+{
+    if (!_PyPth_IsKernelThread()) {
+        _PyPth_ForeignThread(func);
+    }
+    return 0;
+}
 
 // The number of Python threads alive, the main thread included.
 extern int _PyPth_ThreadCount(void);
