@@ -42,9 +42,9 @@ note() {
     printf '%s\n' "$*" | sed 's/^/# /'
 }
 
-# A diagnostic, which prove shows also without -v.
+# A diagnostic, the end of it, which prove shows also without -v.
 diag() {
-    printf '%s\n' "$*" | sed 's/^/# /' >&2
+    printf '%s\n' "$*" | tail -n 8 | sed 's/^/# /' >&2
 }
 
 die() {
@@ -75,8 +75,8 @@ run() {
 # The status and the output of the last `run`, for a test that failed.
 show_run() {
     diag "exit status $status"
-    [ -z "$out" ] || diag "stdout: $(printf '%s\n' "$out" | tail -n 8)"
-    [ -z "$err" ] || diag "stderr: $(printf '%s\n' "$err" | tail -n 8)"
+    [ -z "$out" ] || diag "stdout: $out"
+    [ -z "$err" ] || diag "stderr: $err"
 }
 
 ok() {
