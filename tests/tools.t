@@ -123,7 +123,8 @@ exit 100
 END
 rm -f "$tmp/apt-get.called"
 
-run "$top/tools/get-cpython" --cache "$cache" "$tmp/new/tree"
+# With a slash, as a shell completes a name.
+run "$top/tools/get-cpython" --cache "$cache" "$tmp/new/tree/"
 is "get-cpython, cached: status" "$status" 0
 like "get-cpython, cached: says the version" "$out" 'is CPython 3\.13\.99$'
 is "get-cpython, cached: no message" "$err" ""
