@@ -1,0 +1,59 @@
+#!/bin/sh
+# What strace sees: no futex where threads hand work to each other, and nothing
+# of Pth where a program has one thread.
+
+. "$(dirname "$0")/tap.sh"
+
+command -v strace >/dev/null || die "strace is missing: run tools/install-deps"
+strace -o /dev/null true 2>"$tmp/err" ||
+    die "strace may not trace processes here: $(cat "$tmp/err")"
+
+# Run a program of ours by python $1; its system calls go to the file $2.
+trace() {
+    python=$1 log=$2
+    shift 2
+    # In the locale C, setlocale() has nothing to do.
+    LC_ALL=C.UTF-8 strace -f -qq -o "$log" "$python" -I "$@" \
+        < /dev/null > "$tmp/said" 2>&1 || {
+        note "$(cat "$tmp/said")"
+        return 1
+    }
+}
+
+for program in import_loop lock_pingpong queue_items; do
+    ok "$program runs" trace "$PTH_PYTHON" "$tmp/log" \
+        "$top/bench/programs/$program.py"
+    is "$program makes no futex call that waits" \
+        "$(grep -c 'futex(.*FUTEX_WAIT' "$tmp/log")" 0
+    # setlocale() of glibc wakes nobody after its first call, see docs/design.md.
+    is "$program makes no other futex call than the one of setlocale()" \
+        "$(grep 'futex(' "$tmp/log" | grep -vc 'FUTEX_WAKE_PRIVATE, 2147483647) = 0')-$(
+           grep -c 'futex(' "$tmp/log")" 0-1
+done
+
+# A program that never starts a thread.
+
+# How often python, not its children, makes each call between the second mark
+# and the last one.
+counts() {
+    pid=$(sed -n '1s/ .*//p' "$1")
+    sed -n '/mark-again/,/mark-end/p' "$1" |
+        sed -n "s/^$pid  *\([a-z0-9_]*\)(.*/\1/p" |
+        # Memory: when the allocator asks for more depends on the addresses.
+        grep -Ev '^(brk|mmap|munmap|madvise)$' |
+        sort | uniq -c
+}
+ok "a program with one thread runs on stock" \
+    trace "$STOCK_PYTHON" "$tmp/stock" "$top/tests/programs/one_thread.py"
+ok "a program with one thread runs on pth" \
+    trace "$PTH_PYTHON" "$tmp/pth" "$top/tests/programs/one_thread.py"
+counts "$tmp/stock" > "$tmp/stock.counts"
+counts "$tmp/pth" > "$tmp/pth.counts"
+like "the calls between the marks are seen" "$(cat "$tmp/stock.counts")" ' recvfrom$'
+is "a program with one thread makes the same system calls as stock, one for one" \
+    "$(diff "$tmp/stock.counts" "$tmp/pth.counts")" ""
+is "it sets no timer" "$(grep -c 'timer_create' "$tmp/pth")" 0
+is "it installs no handler for the signal of the time slice" \
+    "$(grep -c 'rt_sigaction(SIGRT_31, {sa_handler=0x' "$tmp/pth")" 0
+
+done_testing
