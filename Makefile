@@ -17,7 +17,6 @@ export PTH_BUILD = $(build)
 export PTH_PYTHON = $(build)/pth/python
 export STOCK_PYTHON = $(build)/stock/python
 export CPYTHON_SRC = $(build)/src
-export PTH_TREES = $(build)/trees
 
 .PHONY: help demo deps build check clean distclean
 # One after the other, in the order of the prerequisites.
@@ -58,5 +57,5 @@ clean:
 
 # BUILD may be a directory that holds something else.
 distclean: clean
-	rm -rf $(build)/cache $(build)/trees
+	rm -rf $(build)/cache
 	[ ! -d $(build) ] || rmdir $(build)
