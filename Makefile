@@ -58,4 +58,4 @@ clean:
 # BUILD may be a directory that holds something else.
 distclean: clean
 	rm -rf $(build)/cache
-	[ ! -d $(build) ] || rmdir $(build)
+	[ ! -d $(build) ] || rmdir --ignore-fail-on-non-empty $(build)
