@@ -1,0 +1,118 @@
+#!/bin/sh
+# Without --with-pth the patched tree builds the same CPython as the pristine one.
+#
+# usage: prove tests/unchanged.t
+#
+# Configures both, one after the other below the same directory names, and
+# compares what configure writes, what the compiler gets to see of every C file,
+# and the objects of the files that are changed.  Takes four minutes.
+
+. "$(dirname "$0")/tap.sh"
+
+[ -f "$CPYTHON_SRC/configure.ac" ] ||
+    die "no CPython tree in $CPYTHON_SRC: run 'make check', or set CPYTHON_SRC"
+unset MAKEFLAGS CONFIG_SITE CFLAGS CPPFLAGS LDFLAGS LIBS
+# For __DATE__ and __TIME__.
+SOURCE_DATE_EPOCH=0
+export SOURCE_DATE_EPOCH
+
+patched=$(cd "$top" && find [A-Z]* -name '*.patch' | sed 's/\.patch$//' | sort)
+patched_objects=$(echo "$patched" | sed -n 's/\.c$/.o/p')
+[ -n "$patched_objects" ] || die "there are no patches of C files in $top"
+
+# Object files of the interpreter and of the modules, but those that are no C or
+# need a generated header, for which an interpreter has to be built.
+objects() {
+    {
+        printf 'include Makefile\nprint-objects:\n\t@echo $(LIBRARY_OBJS) Programs/python.o\n' |
+            make -s -f - print-objects | tr ' ' '\n'
+        grep -o '^Modules/[^ :]*\.o:' Makefile | tr -d :
+    } | grep '\.o$' | grep -v -x -e Python/frozen.o -e Modules/getpath.o \
+            -e Python/asm_trampoline.o | sort -u
+}
+
+# Configure and compile $tmp/src in $tmp/build.
+build() {
+    mkdir "$tmp/build" && cd "$tmp/build" || exit 1
+    ../src/configure -q > log 2>&1 || die "configure fails: $(tail -n 3 log)"
+    objects > objects
+    # shellcheck disable=SC2086
+    make -s -j"$(nproc)" $patched_objects > log 2>&1 || die "make fails: $(tail -n 5 log)"
+    for f in $patched_objects; do
+        # Lines have other numbers, and there is nothing else that may differ.
+        strip -g -o "${f%.o}.stripped" "$f" || die "strip fails on $f"
+    done
+    # The commands that compile, made to preprocess without line numbers.
+    # shellcheck disable=SC2086
+    rm -f $patched_objects
+    xargs make -n < objects 2> log | tr '\t' ' ' | sed ':join; /\\$/ { N; s/\\\n//; b join }' |
+        grep -E ' -c .*\.c( |$)' | sort -u |
+        sed 's/ -c / -E -P /; s/ -o \([^ ]*\)\.o\( \|$\)/ -o \1.i\2/' > commands
+    sed -n 's/.* -o \([^ ]*\)\.i\( .*\|$\)/\1.o/p' commands | sort -u > compiled
+    missing=$(comm -13 compiled objects)
+    [ -z "$missing" ] || die "make -n does not tell how these are compiled: $missing"
+    xargs -d '\n' -n 1 -P "$(nproc)" sh -c < commands > log 2>&1 ||
+        die "cannot preprocess: $(head -n 3 log)"
+    cd "$top" || exit 1
+}
+
+cp -a "$CPYTHON_SRC" "$tmp/src" || die "cannot copy $CPYTHON_SRC"
+build
+mv "$tmp/build" "$tmp/pristine"
+run "$top/tools/overlay" apply "$tmp/src"
+[ "$status" -eq 0 ] || die "$err"
+build
+mv "$tmp/build" "$tmp/overlaid"
+cd "$tmp" || exit 1
+
+# --- what configure writes
+
+is "pyconfig.h: the one new line is a comment" \
+    "$(diff pristine/pyconfig.h overlaid/pyconfig.h | grep '^[<>] .*[^ ]')" \
+    "> /* Define to 1 if Python threads run as GNU Pth threads. */
+> /* #undef HAVE_PTH */"
+# An empty PTH_OBJS, a header to install, and a rule for objects that nothing
+# asks for.
+is "Makefile: new lines" \
+    "$(diff pristine/Makefile overlaid/Makefile |
+        sed -n 's/^> //p' | sed 's/^[[:space:]]*//; s/^Python\/pth_.*/RULE/; /^$/d')" \
+    "\\
+\$(srcdir)/Include/internal/pycore_pth.h \\
+RULE"
+is "Makefile: lines that are gone" \
+    "$(diff pristine/Makefile overlaid/Makefile | grep '^<')" ""
+for f in Modules/config.c Modules/Setup.stdlib Modules/Setup.local Misc/python.pc python-config.py; do
+    [ ! -f "pristine/$f" ] || ok "$f" diff "pristine/$f" "overlaid/$f"
+done
+ok "the same objects are linked" diff pristine/objects overlaid/objects
+note "$(wc -l < overlaid/objects) object files"
+ok "by the same commands" diff pristine/commands overlaid/commands
+
+# --- what the compiler sees
+
+differing=$(sed 's/\.o$/.i/' overlaid/objects | while read -r f; do
+    [ -s "pristine/$f" ] || echo "$f is empty"
+    cmp "pristine/$f" "overlaid/$f" 2>&1
+done)
+is "every C file: the same text behind the preprocessor" "$differing" ""
+for f in $patched_objects; do
+    f=${f%.o}
+    ok "$f.c is among them" grep -qx "$f.o" overlaid/objects
+    ok "$f.c: the same text" cmp "pristine/$f.i" "overlaid/$f.i"
+    ok "$f.o: the same code and data" cmp "pristine/$f.stripped" "overlaid/$f.stripped"
+done
+
+# A changed header that no file includes would have passed unseen.
+includes() {
+    (cd src && grep -rl --include='*.[ch]' "[\"/<]$1[\">]" Include Modules Objects Parser Programs Python)
+}
+for f in $(echo "$patched" | grep '\.h$'); do
+    ok "$f is included" includes "$(basename "$f")"
+done
+
+# The comparison does find a difference.
+sed -i '1s/^/int different;\n/' "overlaid/$(head -n 1 overlaid/objects | sed 's/o$/i/')"
+first=$(head -n 1 overlaid/objects | sed 's/o$/i/')
+not_ok "a difference is found" cmp "pristine/$first" "overlaid/$first"
+
+done_testing
