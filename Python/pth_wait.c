@@ -785,6 +785,22 @@ _PyPth_CondWait(_PyPth_cond *cond, long long us)
     return _PyPth_Wait(cond, deadline, 0) == _PyPth_TIMEOUT;
 }
 
+void
+_PyPth_CondFini(_PyPth_cond *cond)
+{
+    // Daemon threads that wait for the GIL, or were preempted, end when they
+    // find Python finalized (ceval_gil.c, take_gil()).  They must do so before
+    // it is initialized again: they would take the new GIL with thread states
+    // that are freed.
+    (void)_PyPth_WakeAll(cond);
+    for (int n = _PyPth_nthreads; n > 1; n--) {
+        if (woken_head == NULL && nready == 0) {
+            break;
+        }
+        _PyPth_EndSlice();
+    }
+}
+
 _PyPth_result
 _PyPth_SemWait(_PyPth_sem *sem, PyTime_t ns)
 {

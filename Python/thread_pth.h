@@ -160,7 +160,9 @@ typedef struct {
     char locked;                  /* 0=unlocked, 1=locked */
     char hand_over;               /* the first waiter has lost a race */
     char waking;                  /* a waiter is woken, and has not run yet */
-    unsigned int generation;      /* of `hand_over` and `waking` */
+    char freed;                   /* by PyThread_free_lock() */
+    int users;                    /* threads in acquire_contended() */
+    unsigned int generation;      /* of the four above */
     _PyPth_queue waiters;
 } pth_lock;
 
@@ -173,12 +175,6 @@ PyThread_allocate_lock(void)
     return (PyThread_type_lock)PyMem_RawCalloc(1, sizeof(pth_lock));
 }
 
-void
-PyThread_free_lock(PyThread_type_lock lock)
-{
-    PyMem_RawFree((void *)lock);
-}
-
 // Forget the waiters that a fork left behind in the parent.
 static inline void
 lock_check(pth_lock *lock)
@@ -187,11 +183,29 @@ lock_check(pth_lock *lock)
         lock->generation = _PyPth_generation;
         lock->hand_over = 0;
         lock->waking = 0;
+        lock->users = 0;
     }
 }
 
+void
+PyThread_free_lock(PyThread_type_lock lock)
+{
+    pth_lock *thelock = (pth_lock *)lock;
+    if (thelock == NULL) {
+        return;
+    }
+    lock_check(thelock);
+    if (thelock->users > 0) {
+        // Finalization frees locks that daemon threads wait for: the last of
+        // them frees it.
+        thelock->freed = 1;
+        return;
+    }
+    PyMem_RawFree((void *)lock);
+}
+
 static PyLockStatus
-acquire_contended(pth_lock *lock, PY_TIMEOUT_T microseconds, int intr_flag)
+wait_for_lock(pth_lock *lock, PY_TIMEOUT_T microseconds, int intr_flag)
 {
     PyTime_t deadline = _PyPth_FOREVER;
     if (microseconds > 0) {
@@ -229,6 +243,18 @@ acquire_contended(pth_lock *lock, PY_TIMEOUT_T microseconds, int intr_flag)
         lost = 1;
         lock->hand_over = 1;
     }
+}
+
+static PyLockStatus
+acquire_contended(pth_lock *lock, PY_TIMEOUT_T microseconds, int intr_flag)
+{
+    lock_check(lock);
+    lock->users++;
+    PyLockStatus status = wait_for_lock(lock, microseconds, intr_flag);
+    if (--lock->users == 0 && lock->freed) {
+        PyMem_RawFree((void *)lock);
+    }
+    return status;
 }
 
 PyLockStatus

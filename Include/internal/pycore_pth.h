@@ -104,6 +104,9 @@ _PyPth_CondSignal(_PyPth_cond *cond)
     return 0;
 }
 
+// Let the waiters and the threads that are ready run once, see pth_wait.c.
+extern void _PyPth_CondFini(_PyPth_cond *cond);
+
 /* Return 0 when signalled, 1 after `us` microseconds (< 0: wait forever). */
 extern int _PyPth_CondWait(_PyPth_cond *cond, long long us);
 
