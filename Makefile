@@ -4,11 +4,15 @@ CPYTHON ?=
 RELEASE = trixie
 CONFIGURE_FLAGS =
 BUILD = $(CURDIR)/build
+TESTS =
+VARIANTS =
+SECONDS = 600
+SEED = 1
 
 # Not to be seen by the programs that are run: the variables above, which are
 # for this file; PYTHON... of the caller's environment, which change what
 # python does and some of its tests look at.
-unexport CPYTHON RELEASE CONFIGURE_FLAGS BUILD MAKEFLAGS
+unexport CPYTHON RELEASE CONFIGURE_FLAGS BUILD TESTS VARIANTS SECONDS SEED MAKEFLAGS
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONUNBUFFERED
 unexport PYTHONDONTWRITEBYTECODE PYTHONWARNINGS
 
@@ -18,7 +22,7 @@ export PTH_PYTHON = $(build)/pth/python
 export STOCK_PYTHON = $(build)/stock/python
 export CPYTHON_SRC = $(build)/src
 
-.PHONY: help demo deps build check clean distclean
+.PHONY: help demo deps build check regrtest soak variants clean distclean
 # One after the other, in the order of the prerequisites.
 .NOTPARALLEL:
 
@@ -26,6 +30,9 @@ help:
 	@echo 'make demo       install what is missing, build, and show what GNU Pth saves'
 	@echo 'make build      build/stock/python and build/pth/python from the same source'
 	@echo 'make check      build, and run the tests of tests/'
+	@echo 'make regrtest   the whole test suite of CPython, and where pth differs from stock'
+	@echo 'make soak       threads that do everything at once, for SECONDS, from SEED'
+	@echo 'make variants   debug, shared, optimized, ... builds, and their tests'
 	@echo 'make clean      remove what was built, keep what was downloaded'
 	@echo 'make distclean  remove that, too'
 	@echo
@@ -33,6 +40,8 @@ help:
 	@echo '                      without it the source comes from Debian'
 	@echo 'RELEASE=NAME          the Debian release: trixie (3.13.5) or forky (newest 3.13)'
 	@echo 'CONFIGURE_FLAGS=...   more options for ./configure of both'
+	@echo 'TESTS=...             for regrtest: only these test files (or --threads)'
+	@echo 'VARIANTS=...          for variants: only these, see tools/variants'
 	@echo 'BUILD=DIR             build there instead of in build/'
 
 demo: deps build
@@ -51,8 +60,19 @@ build:
 check: build
 	@env --default-signal=INT,QUIT,PIPE prove tests/
 
+regrtest: build
+	@tools/regrtest --out $(build)/regrtest $(filter -%,$(TESTS)) \
+	    $(PTH_PYTHON) $(STOCK_PYTHON) $(filter-out -%,$(TESTS))
+
+soak: build
+	@$(PTH_PYTHON) -I tests/soak.py --seed $(SEED) --seconds $(SECONDS)
+
+variants: build
+	@tools/variants $(VARIANTS)
+
 clean:
 	rm -rf $(build)/src $(build)/stock $(build)/pth $(build)/log $(build)/state \
+	    $(build)/regrtest $(build)/variants \
 	    $(build)/*.new $(build)/tmp.*
 
 # BUILD may be a directory that holds something else.

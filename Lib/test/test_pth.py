@@ -516,7 +516,7 @@ class StateTest(ScriptMixin, unittest.TestCase):
             signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
-class SignalTest(unittest.TestCase):
+class SignalTest(ScriptMixin, unittest.TestCase):
 
     def setUp(self):
         self.seen = []
@@ -602,6 +602,68 @@ class SignalTest(unittest.TestCase):
         t.join()
         self.assertEqual(got, [signal.SIGUSR1])
         self.assertEqual(self.seen, [])
+
+    def test_keyboard_interrupt_breaks_every_wait_of_the_main_thread(self):
+        # Whether the other threads wait, too, or one of them computes.
+        out = self.run_ok("""
+            import os, queue, select, signal, socket, subprocess, sys
+            import threading, time
+            lock = threading.Lock()
+            lock.acquire()
+            a, b = socket.socketpair()
+            r, w = os.pipe()
+            gate = threading.Event()
+            waiter = threading.Thread(target=gate.wait)
+            waiter.start()
+            child = subprocess.Popen(['cat'], stdin=subprocess.PIPE)
+            def compute():
+                while True: pass
+            ways = dict(
+                compute=compute,
+                sleep=lambda: time.sleep(1000),
+                acquire=lock.acquire,
+                acquire_timeout=lambda: lock.acquire(timeout=1000),
+                join=waiter.join,
+                join_timeout=lambda: waiter.join(1000),
+                event=gate.wait,
+                event_timeout=lambda: gate.wait(1000),
+                queue=queue.Queue().get,
+                simple_queue=queue.SimpleQueue().get,
+                simple_queue_timeout=lambda: queue.SimpleQueue().get(timeout=1000),
+                select=lambda: select.select([a], [], []),
+                recv=lambda: a.recv(1),
+                read=lambda: os.read(r, 1),
+                waitpid=child.wait,
+            )
+            stop = []
+            def burn():
+                while not stop: pass
+            def interrupt():
+                time.sleep(0.005)
+                os.kill(os.getpid(), signal.SIGINT)
+            for burning in False, True:
+                if burning:
+                    burner = threading.Thread(target=burn)
+                    burner.start()
+                for name, wait in ways.items():
+                    helper = threading.Thread(target=interrupt)
+                    try:
+                        helper.start()
+                        wait()
+                    except KeyboardInterrupt:
+                        print(name)
+                    helper.join()
+            stop.append(1)
+            burner.join()
+            gate.set()
+            waiter.join()
+            child.stdin.close()
+            child.wait()
+            """)
+        self.assertEqual(out.split(), 2 * """
+            compute sleep acquire acquire_timeout join join_timeout event
+            event_timeout queue simple_queue simple_queue_timeout select recv
+            read waitpid""".split())
 
     def test_pthread_kill_to_no_thread(self):
         t = threading.Thread(target=int)
