@@ -1,6 +1,6 @@
 #!/bin/sh
-# Tests of tools/install-deps, tools/get-cpython, tools/demo and the Makefile's
-# arguments, without the network.
+# Tests of tools/install-deps, tools/get-cpython, tools/get-programs, tools/demo
+# and the Makefile's arguments, without the network.
 #
 # usage: prove tests/tools.t
 
@@ -81,6 +81,26 @@ END
     like "install-deps, two missing: installs them alone" \
         "$(cat "$tmp/apt-get.called")" 'install --no-install-recommends libpth-dev strace$'
 
+    # Servers are for those who ask for them.
+    stub dpkg-query <<'END'
+shift 3
+for p; do [ "$p" = nginx ] || echo "installed $p"; done
+END
+    run "$top/tools/install-deps"
+    is "install-deps, no nginx: nothing missing" "$status$out$err" 0
+    ok "install-deps programs, no nginx: works" "$top/tools/install-deps" programs
+    like "install-deps programs, no nginx: installs it alone" \
+        "$(tail -n 1 "$tmp/apt-get.called")" 'install --no-install-recommends nginx$'
+
+    stub dpkg-query <<'END'
+shift 3
+for p; do
+    case $p in
+        libpth-dev|strace) ;;
+        *) echo "installed $p" ;;
+    esac
+done
+END
     stub apt-get <<'END'
 exit 100
 END
@@ -177,6 +197,68 @@ usage_error "get-cpython, no DIR" "$top/tools/get-cpython"
 usage_error "get-cpython, unknown option" "$top/tools/get-cpython" --frob "$tmp/x"
 usage_error "get-cpython, two DIRs" "$top/tools/get-cpython" "$tmp/x" "$tmp/y"
 usage_error "get-cpython, option without value" "$top/tools/get-cpython" --cache
+
+# --- get-programs
+
+# deb PACKAGE FILE...: put a package with Python files into the cache.
+deb() {
+    package=$1 root=$tmp/root
+    shift
+    rm -rf "$root" && mkdir -p "$root/DEBIAN" "$tmp/build/cache/$package"
+    for f; do
+        mkdir -p "$root/usr/lib/python3/dist-packages/$(dirname "$f")"
+        echo "# $f" > "$root/usr/lib/python3/dist-packages/$f"
+    done
+    printf '%s\n' "Package: $package" "Version: 9.8-7" "Architecture: all" \
+        "Maintainer: Nobody <nobody@localhost>" "Description: test" \
+        > "$root/DEBIAN/control"
+    (
+        cd "$tmp/build/cache/$package" &&
+        dpkg-deb --root-owner-group -b "$root" "${package}_9.8-7_all.deb" > /dev/null &&
+        sha256sum ./*.deb | sed 's|\./||' > deb-trixie.sha256
+    ) || die "dpkg-deb fails"
+}
+
+get_programs() {
+    run env PTH_BUILD="$tmp/build" "$top/tools/get-programs" "$STOCK_PYTHON" "$tmp/programs"
+}
+
+if command -v dpkg-deb > /dev/null && command -v pg_config > /dev/null; then
+    stub apt-get <<'END'
+echo "E: no network"
+exit 100
+END
+    get_programs
+    is "get-programs, no network: status" "$status" 1
+    one_error "get-programs, no network: one line" 'gives no python3-psycopg'
+    is "get-programs, no network: nothing" "$(ls "$tmp/programs")" ""
+    deb python3-psycopg psycopg/__init__.py psycopg-9.8.dist-info/METADATA
+    deb python3-waitress waitress/__init__.py
+    deb trac trac/web/_fcgi.py trac/core.py
+    get_programs
+    one_error "get-programs, some cached: one line" 'gives no python3-pkg-resources'
+    like "get-programs, some cached: says the version" "$out" \
+        'programs/waitress is of python3-waitress 9\.8-7$'
+    is "get-programs, some cached: these are there" \
+        "$(cd "$tmp/programs" && find . -type f | sort)" \
+        "./psycopg-9.8.dist-info/METADATA
+./psycopg/__init__.py
+./trac_fcgi.py
+./waitress/__init__.py"
+    touch "$tmp/programs/waitress/kept"
+    get_programs
+    unlike "get-programs, again: what is there is kept" "$out" waitress
+    ok "get-programs, again: as it is" test -f "$tmp/programs/waitress/kept"
+    is "get-programs: nothing is left in the cache" \
+        "$(find "$tmp/build/cache" -name 'tmp.*')" ""
+    unstub
+    rm -rf "$tmp/build"
+else
+    skip "get-programs" "dpkg-deb or pg_config is missing: run 'tools/install-deps programs'"
+fi
+usage_error "get-programs without arguments" "$top/tools/get-programs"
+run "$top/tools/get-programs" "$tmp/nothing" "$tmp/programs"
+one_error "get-programs, no python: one line" "nothing does not run: run 'make build'"
 
 # --- CPYTHON=DIR
 
