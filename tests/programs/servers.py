@@ -1,0 +1,126 @@
+"""Start servers for a test, on loopback and below a temporary directory.
+
+What is started ends with the with statement, and also if this process is killed.
+"""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+BUILD = os.environ.get("PTH_BUILD", os.path.join(TOP, "build"))
+PYTHON = os.environ.get("PTH_PYTHON", os.path.join(BUILD, "pth/python"))
+# The packages of tools/get-programs.
+PACKAGES = os.path.join(BUILD, "programs")
+
+# Guards against what hangs, no measures of speed, in seconds.
+STARTS = 60
+RUNS = 600
+
+
+def need(command, package):
+    """The path of a program; without it the test fails."""
+    path = shutil.which(command, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+    if path is None:
+        sys.exit(f"{command} is missing: install the package {package}, "
+                 f"or run 'tools/install-deps programs'")
+    return path
+
+
+def need_packages():
+    for path in [PYTHON, PACKAGES]:
+        if not os.path.exists(path):
+            sys.exit(f"there is no {path}: run 'make programs'")
+
+
+def environment():
+    """The environment in which programs of ours find the packages."""
+    return dict(os.environ, PYTHONPATH=f"{PACKAGES}:{HERE}",
+                PYTHONDONTWRITEBYTECODE="1")
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return s.getsockname()[1]
+
+
+@contextlib.contextmanager
+def directory(owner=None):
+    """A new temporary directory, for the user `owner` if we are root."""
+    # A signal that ends us lets the with statements end.
+    for number in [signal.SIGHUP, signal.SIGINT, signal.SIGTERM]:
+        signal.signal(number, lambda *args: sys.exit(1))
+    # The name of a UNIX socket has 107 bytes at most.
+    path = tempfile.mkdtemp(prefix="pth-test.")
+    try:
+        if owner is not None and os.getuid() == 0:
+            shutil.chown(path, owner)
+        yield path
+    finally:
+        shutil.rmtree(path)
+
+
+@contextlib.contextmanager
+def server(command, ready, user=None, stop=signal.SIGTERM, **kwargs):
+    """Run a server until the with statement ends.
+
+    command  a list of words
+    ready    a function that says if the server answers
+    user     whom it runs as, if we are root
+    stop     the signal that ends it
+    """
+    prefix = [need("setpriv", "util-linux"), "--pdeathsig", stop.name]
+    if user is not None and os.getuid() == 0:
+        group = pwd.getpwnam(user).pw_gid
+        prefix += [f"--reuid={user}", f"--regid={group}", "--init-groups"]
+    log = tempfile.TemporaryFile("w+")
+    process = subprocess.Popen(prefix + command, stdin=subprocess.DEVNULL,
+                               stdout=log, stderr=log, **kwargs)
+    try:
+        deadline = time.monotonic() + STARTS
+        while not ready():
+            if process.poll() is not None or time.monotonic() > deadline:
+                log.seek(0)
+                sys.exit(f"{command[0]} does not start: {log.read()[-2000:]}")
+            time.sleep(0.05)
+        yield process
+        if process.poll() is not None:
+            log.seek(0)
+            sys.exit(f"{command[0]} ended by itself: {log.read()[-2000:]}")
+    finally:
+        process.send_signal(stop)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        log.close()
+
+
+def answers(port):
+    """Does somebody listen on the port?"""
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def run_tests(program, *args, **variables):
+    """Run a test program of this directory with PTH_PYTHON; its TAP is ours.
+    Return the exit status."""
+    command = [PYTHON, os.path.join(HERE, program), *args]
+    try:
+        return subprocess.run(command, stdin=subprocess.DEVNULL, timeout=RUNS,
+                              env=environment() | variables).returncode
+    except subprocess.TimeoutExpired:
+        print(f"# {program} did not end", file=sys.stderr)
+        return 1
