@@ -22,7 +22,8 @@ export PTH_PYTHON = $(build)/pth/python
 export STOCK_PYTHON = $(build)/stock/python
 export CPYTHON_SRC = $(build)/src
 
-.PHONY: help demo deps build check regrtest soak variants clean distclean
+.PHONY: help demo deps build check programs programs-deps regrtest soak variants \
+    clean distclean
 # One after the other, in the order of the prerequisites.
 .NOTPARALLEL:
 
@@ -30,6 +31,7 @@ help:
 	@echo 'make demo       install what is missing, build, and show what GNU Pth saves'
 	@echo 'make build      build/stock/python and build/pth/python from the same source'
 	@echo 'make check      build, and run the tests of tests/'
+	@echo 'make programs   build, and run PostgreSQL, WSGI and FastCGI programs as tests'
 	@echo 'make regrtest   the whole test suite of CPython, and where pth differs from stock'
 	@echo 'make soak       threads that do everything at once, for SECONDS, from SEED'
 	@echo 'make variants   debug, shared, optimized, ... builds, and their tests'
@@ -60,6 +62,14 @@ build:
 check: build
 	@env --default-signal=INT,QUIT,PIPE prove tests/
 
+# They start servers of their own on loopback, and stop them.
+programs: programs-deps build
+	@tools/get-programs $(PTH_PYTHON) $(build)/programs
+	@env --default-signal=INT,QUIT,PIPE prove tests/programs/
+
+programs-deps:
+	@tools/install-deps programs
+
 regrtest: build
 	@tools/regrtest --out $(build)/regrtest $(filter -%,$(TESTS)) \
 	    $(PTH_PYTHON) $(STOCK_PYTHON) $(filter-out -%,$(TESTS))
@@ -72,7 +82,7 @@ variants: build
 
 clean:
 	rm -rf $(build)/src $(build)/stock $(build)/pth $(build)/log $(build)/state \
-	    $(build)/regrtest $(build)/variants \
+	    $(build)/programs $(build)/regrtest $(build)/variants \
 	    $(build)/*.new $(build)/tmp.*
 
 # BUILD may be a directory that holds something else.
