@@ -59,11 +59,12 @@ def count(port):
         time.sleep(0.05)
 
 
-def wrk(port, path):
-    """Run wrk; return what check.lua has counted."""
+def wrk(port, path, connections=CONNECTIONS, seconds=SECONDS, before=()):
+    """Run wrk, with the words `before` ahead of its command; return what
+    check.lua has counted."""
     result = subprocess.run(
-        [servers.need("wrk", "wrk"), "-t", "1", "-c", str(CONNECTIONS),
-         "-d", f"{SECONDS}s", "--timeout", f"{servers.STARTS}s",
+        [*before, servers.need("wrk", "wrk"), "-t", "1", "-c", str(connections),
+         "-d", f"{seconds}s", "--timeout", f"{servers.STARTS}s",
          "-s", os.path.join(servers.HERE, "check.lua"),
          f"http://127.0.0.1:{port}{path}"],
         capture_output=True, text=True, stdin=subprocess.DEVNULL)

@@ -241,9 +241,10 @@ class PoolTest(tap.TestCase):
 
 
 class HTTPTest(tap.TestCase):
+    group = "http"
 
     def test_http(self):
-        """http.client in 20 threads, http.server.ThreadingHTTPServer"""
+        """client in 20 threads, ThreadingHTTPServer"""
         requests = []
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -283,43 +284,49 @@ class HTTPTest(tap.TestCase):
 
 
 class SubprocessTest(tap.TestCase):
+    group = "subprocess"
+
+    def children(self, command, wait, **kwargs):
+        """Start a shell with `command` in each of 20 threads, and wait(process,
+        number) for it.  The children go on when all threads have come to wait.
+        """
+        gate, closed = os.pipe()
+        waiting = []
+
+        def run(number):
+            with subprocess.Popen(["sh", "-c", f"read line <&{gate}; {command}"],
+                                  pass_fds=[gate], **kwargs) as process:
+                waiting.append(number)
+                return wait(process, number)
+
+        def let_go():
+            tap.wait_until(lambda: len(waiting) == THREADS, "the threads to wait")
+            time.sleep(0.1)
+            os.close(closed)
+
+        with self.others_run():
+            *results, _ = tap.run_threads(
+                [lambda n=n: run(n) for n in range(THREADS)] + [let_go])
+        os.close(gate)
+        return results
 
     def test_communicate(self):
-        """subprocess.communicate() with more than a pipe holds, 20 threads"""
-        def run(number):
+        """20 threads in communicate() at once, with more than a pipe holds"""
+        def talk(process, number):
             data = pattern(number, 300_000)
-            process = subprocess.Popen(["cat"], stdin=subprocess.PIPE,
-                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            self.assertEqual(process.communicate(data), (data, b""))
+            self.assertEqual(process.communicate(data), (data, b"done"))
             return process.returncode
 
-        with self.others_run():
-            self.assertEqual(tap.run_threads([lambda n=n: run(n) for n in range(THREADS)]),
-                             [0] * THREADS)
+        self.assertEqual(
+            self.children("cat; printf done >&2", talk, stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE),
+            [0] * THREADS)
 
     def test_wait(self):
-        """20 threads wait for children that all have to be there at once"""
-        # Each child ends when it can read; nothing is written before the last
-        # one has been started.
-        reader, writer = os.pipe()
-        started = threading.Barrier(THREADS + 1)
-
-        def run(number):
-            process = subprocess.Popen(
-                ["sh", "-c", f"read line; exit {number}"], stdin=reader)
-            started.wait()
-            return process.wait()
-
-        def write():
-            started.wait()
-            time.sleep(0.1)
-            os.close(writer)
-
-        with self.others_run():
-            *codes, _ = tap.run_threads(
-                [lambda n=n: run(n) for n in range(THREADS)] + [write])
-        os.close(reader)
-        self.assertEqual(codes, list(range(THREADS)))
+        """20 threads in wait() at once"""
+        self.assertEqual(
+            self.children("exit 3", lambda process, number: process.wait()),
+            [3] * THREADS)
 
     def test_timeout(self):
         """communicate() with a timeout ends, and others run meanwhile"""
