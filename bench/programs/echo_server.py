@@ -48,6 +48,8 @@ def client(port, options):
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         messages[s] = f"{i}:".encode().ljust(options.size, b"x")
         selector.register(s, selectors.EVENT_READ)
+    # The server's threads have been started.
+    sys.stdin.read()
     now = time.perf_counter
     begin = now()
     end = begin + options.seconds
@@ -100,7 +102,7 @@ def server(options):
     with socket.create_server(("127.0.0.1", 0), backlog=options.connections) as s:
         command = [options.client, os.path.abspath(__file__), *sys.argv[1:],
                    "--port", str(s.getsockname()[1])]
-        process = subprocess.Popen(command)
+        process = subprocess.Popen(command, stdin=subprocess.PIPE)
         threads = [threading.Thread(target=compute)
                    for _ in range(options.cpu_bound)]
         # A client that cannot run does not connect.
@@ -115,6 +117,7 @@ def server(options):
             sys.exit(f"{options.client} does not connect")
         for thread in threads:
             thread.start()
+        process.stdin.close()
         status = process.wait()
         done = True
         for thread in threads:
