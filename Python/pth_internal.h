@@ -52,6 +52,8 @@ typedef struct _PyPth_thread {
     struct pollfd *fds;           // or NULL
     nfds_t nfds;
     struct _PyPth_thread *fds_next, *fds_prev;
+    struct _PyPth_fdwait *fdwaits;        // or NULL
+    char hinted;                  // the last `revents` may be wrong
     struct _PyPth_thread *woken_next;     // in the list of the woken
     struct _PyPth_thread *await_next, *await_prev;  // awaiting, not suspended
     unsigned int signals_seen;    // signals that have ended a wait
@@ -72,6 +74,8 @@ typedef struct _PyPth_thread {
     sigset_t sigmask;             // its mask
     sigset_t pending;             // sent to it while it blocked them,
     char has_pending;             // if any ever was
+    char has_waitmask;            // waits with another mask
+    sigset_t waitmask;
     const sigset_t *sigwait;      // what it waits for in sigwait(), or NULL
 
     /* Thread specific storage (thread_pth.h) */
@@ -139,6 +143,25 @@ extern void _PyPth_ForgetOthers(void);
 // True between the call into Pth and the return from it.
 extern int _PyPth_in_pth;
 
+/* pth_poll.c */
+
+// The descriptors that threads wait for.
+extern nfds_t _PyPth_nfds_waiting;
+// `thread` waits for the descriptors `fds`, until it is woken.
+// Return 0, or -1 if there is no memory.
+extern int _PyPth_InsertFds(_PyPth_thread *thread, struct pollfd *fds,
+                            nfds_t nfds);
+extern void _PyPth_RemoveFds(_PyPth_thread *thread);
+// Ask the kernel, and wake the threads whose descriptors are ready.  `timeout`
+// is relative (NULL: wait until one is ready, or a signal comes in that `mask`
+// lets through).  Return 1 if a signal handler was run instead, else 0.  Keeps
+// errno.
+extern int _PyPth_PollFds(const struct timespec *timeout, const sigset_t *mask);
+// The descriptors from `first` to `last` are about to be closed.
+extern void _PyPth_ClosingFds(unsigned int first, unsigned int last);
+// In the child of a fork.
+extern void _PyPth_ForgetFds(void);
+
 /* pth_slice.c */
 
 // Start the timer unless it runs.  Return 0, or -1 and errno.
@@ -146,6 +169,12 @@ extern int _PyPth_StartSlices(void);
 // Make the kernel thread that runs Python return from a wait in the kernel.
 // For other kernel threads; async-signal-safe.
 extern void _PyPth_InterruptKernelThread(void);
+// Make `thread`, another kernel thread, return with EINTR from the system call
+// that it blocks in, if it does; until _PyPth_EndInterrupt(), within which no
+// other Python thread may run.
+extern void _PyPth_BeginInterrupt(void);
+extern void _PyPth_Interrupt(pthread_t thread);
+extern void _PyPth_EndInterrupt(void);
 // Take the signal of the time slice out of a mask that is to be blocked: a
 // thread that blocked it could not be preempted.
 extern void _PyPth_UnblockSlice(sigset_t *mask);
@@ -167,6 +196,13 @@ extern void _PyPth_TakeSignals(void);
 // Take one of `set` off the signals that are pending for the calling thread
 // alone.  Return it, or 0.
 extern int _PyPth_TakePending(const sigset_t *set);
+// The calling thread waits with `mask` instead of its own until
+// _PyPth_EndWaitMask().  Meanwhile its waits that are _PyPth_INTERRUPTIBLE end
+// for every signal.
+extern void _PyPth_BeginWaitMask(const sigset_t *mask);
+extern void _PyPth_EndWaitMask(void);
+// The number of threads that do.
+extern int _PyPth_nwaitmasks;
 
 /* pth_syscalls.c */
 
@@ -176,6 +212,10 @@ extern int _PyPth_pipe_for_init[2];
 extern int _PyPth_sys_ppoll(struct pollfd *fds, nfds_t nfds,
                             const struct timespec *timeout,
                             const sigset_t *mask);
+// The C library's own epoll_wait().
+struct epoll_event;
+extern int _PyPth_sys_epoll_wait(int epfd, struct epoll_event *events,
+                                 int maxevents, int timeout);
 // The C library's own pthread_sigmask().
 extern int _PyPth_sys_sigmask(int how, const sigset_t *set, sigset_t *old);
 

@@ -75,7 +75,8 @@ _PyPth_SharedMask(void)
         sigfillset(&shared_mask);
         for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
             sigset_t mask = shared_mask;
-            sigandset(&shared_mask, &mask, &t->sigmask);
+            sigandset(&shared_mask, &mask,
+                      t->has_waitmask ? &t->waitmask : &t->sigmask);
         }
         shared_stale = 0;
     }
@@ -93,6 +94,30 @@ _PyPth_TakeSignals(void)
         (void)_PyPth_sys_sigmask(SIG_SETMASK, shared, &mine);
         (void)_PyPth_sys_sigmask(SIG_SETMASK, &mine, NULL);
     }
+}
+
+// ppoll(), pselect() and epoll_pwait().  The kernel's mask stays as it is: it
+// is the shared one that counts while the thread waits.
+int _PyPth_nwaitmasks = 0;
+
+void
+_PyPth_BeginWaitMask(const sigset_t *mask)
+{
+    _PyPth_thread *self = _PyPth_current;
+    self->waitmask = *mask;
+    _PyPth_UnblockSlice(&self->waitmask);
+    self->has_waitmask = 1;
+    _PyPth_nwaitmasks++;
+    masks_differ = 1;
+    shared_stale = 1;
+}
+
+void
+_PyPth_EndWaitMask(void)
+{
+    _PyPth_current->has_waitmask = 0;
+    _PyPth_nwaitmasks--;
+    shared_stale = 1;
 }
 
 int

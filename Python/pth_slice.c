@@ -33,6 +33,19 @@ static timer_t slice_timer;
 static int have_timer = 0;
 static volatile sig_atomic_t running = 0;
 
+static void slice_handler(int signum);
+
+// Return 0, or -1 and errno.
+static int
+install_handler(int flags)
+{
+    struct sigaction sa;
+    memset(&sa, 0, sizeof(sa));
+    sa.sa_handler = slice_handler;
+    sa.sa_flags = flags | SA_ONSTACK;
+    return sigaction(SLICE_SIGNAL, &sa, NULL);
+}
+
 static int
 set_timer(unsigned long us)
 {
@@ -71,11 +84,7 @@ _PyPth_StartSlices(void)
         return 0;
     }
     if (!have_timer) {
-        struct sigaction sa;
-        memset(&sa, 0, sizeof(sa));
-        sa.sa_handler = slice_handler;
-        sa.sa_flags = SA_RESTART | SA_ONSTACK;
-        if (sigaction(SLICE_SIGNAL, &sa, NULL) != 0) {
+        if (install_handler(SA_RESTART) != 0) {
             return -1;
         }
         sigset_t mask;
@@ -121,6 +130,25 @@ _PyPth_InterruptKernelThread(void)
         // The handler is there.
         (void)pthread_kill(_PyPth_kernel_thread, SLICE_SIGNAL);
     }
+}
+
+// The signal restarts system calls, but for these moments.
+void
+_PyPth_BeginInterrupt(void)
+{
+    (void)install_handler(0);
+}
+
+void
+_PyPth_Interrupt(pthread_t thread)
+{
+    (void)pthread_kill(thread, SLICE_SIGNAL);
+}
+
+void
+_PyPth_EndInterrupt(void)
+{
+    (void)install_handler(SA_RESTART);
 }
 
 void

@@ -398,97 +398,13 @@ wake_timers(PyTime_t now)
 }
 
 
-/* Descriptors: the threads that wait for some, and the one array in which the
-   kernel is asked for all of them. */
+/* Descriptors: pth_poll.c */
 
-static _PyPth_thread *fds_head;
-static nfds_t nfds_waiting = 0;   // descriptors of all these threads
-static struct pollfd *pollset;
-static nfds_t pollset_size = 0;
 static PyTime_t last_poll = 0;
 
 // How long descriptors may go unlooked at while threads hand the GIL to each
 // other and nobody's slice ends.
 #define POLL_INTERVAL ((PyTime_t)500 * 1000)
-
-static int
-fds_insert(_PyPth_thread *thread, struct pollfd *fds, nfds_t nfds)
-{
-    if (nfds_waiting + nfds > pollset_size) {
-        nfds_t size = 2 * (nfds_waiting + nfds);
-        struct pollfd *set = realloc(pollset, size * sizeof(*set));
-        if (set == NULL) {
-            return -1;
-        }
-        pollset = set;
-        pollset_size = size;
-    }
-    nfds_waiting += nfds;
-    thread->fds = fds;
-    thread->nfds = nfds;
-    thread->fds_prev = NULL;
-    thread->fds_next = fds_head;
-    if (fds_head != NULL) {
-        fds_head->fds_prev = thread;
-    }
-    fds_head = thread;
-    return 0;
-}
-
-static void
-fds_remove(_PyPth_thread *thread)
-{
-    if (thread->fds == NULL) {
-        return;
-    }
-    if (thread->fds_prev != NULL) {
-        thread->fds_prev->fds_next = thread->fds_next;
-    }
-    else {
-        fds_head = thread->fds_next;
-    }
-    if (thread->fds_next != NULL) {
-        thread->fds_next->fds_prev = thread->fds_prev;
-    }
-    nfds_waiting -= thread->nfds;
-    thread->fds = NULL;
-}
-
-// Ask the kernel, and wake whose descriptors are ready.  `timeout` is relative
-// (NULL: wait until one is ready, or a signal comes in that `mask` lets
-// through).
-static void
-poll_fds(const struct timespec *timeout, const sigset_t *mask)
-{
-    nfds_t n = 0;
-    for (_PyPth_thread *t = fds_head; t != NULL; t = t->fds_next) {
-        memcpy(pollset + n, t->fds, t->nfds * sizeof(*pollset));
-        n += t->nfds;
-    }
-    int err = errno;
-    int found = _PyPth_sys_ppoll(pollset, n, timeout, mask);
-    errno = err;
-    if (found <= 0) {
-        // A time-out or a signal.  ENOMEM: ask again, as there is nobody to
-        // tell.
-        return;
-    }
-    struct pollfd *p = pollset;
-    _PyPth_thread *next;
-    for (_PyPth_thread *t = fds_head; t != NULL; t = next) {
-        next = t->fds_next;
-        nfds_t nfds = t->nfds;
-        int ready = 0;
-        for (nfds_t i = 0; i < nfds; i++) {
-            t->fds[i].revents = p[i].revents;
-            ready |= p[i].revents;
-        }
-        p += nfds;
-        if (ready) {
-            _PyPth_WakeThread(t, _PyPth_WOKEN);
-        }
-    }
-}
 
 
 /* Signals.  Python's handlers run in the main thread, wherever the kernel
@@ -522,15 +438,28 @@ main_thread(void)
 }
 
 static void
-tell_signals(void)
+tell_thread(_PyPth_thread *thread)
 {
-    signals_told = signals;
-    _PyPth_thread *thread = main_thread();
     if (_PyPth_IsBlocked(thread) && (thread->flags & _PyPth_INTERRUPTIBLE)
         && thread->signals_seen != (unsigned int)signals_told)
     {
         thread->signals_seen = (unsigned int)signals_told;
         _PyPth_WakeThread(thread, _PyPth_INTR);
+    }
+}
+
+static void
+tell_signals(void)
+{
+    signals_told = signals;
+    tell_thread(main_thread());
+    if (_PyPth_nwaitmasks > 0) {
+        // Threads that wait for signals, as far as anybody can tell.
+        for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
+            if (t->has_waitmask) {
+                tell_thread(t);
+            }
+        }
     }
 }
 
@@ -544,7 +473,7 @@ _PyPth_WakeThread(_PyPth_thread *thread, _PyPth_result result)
     thread->result = result;
     queue_remove(thread);
     timer_remove(thread);
-    fds_remove(thread);
+    _PyPth_RemoveFds(thread);
     if (thread->place == PTH_AWAITING) {
         if (!thread->suspended) {
             await_remove(thread);
@@ -566,16 +495,16 @@ look_around(int slice_ended)
     if (signals != signals_told) {
         tell_signals();
     }
-    if (ntimers == 0 && fds_head == NULL) {
+    if (ntimers == 0 && _PyPth_nfds_waiting == 0) {
         return;
     }
     PyTime_t now = monotonic();
     wake_timers(now);
-    if (fds_head != NULL
+    if (_PyPth_nfds_waiting > 0
         && (slice_ended || now - last_poll >= POLL_INTERVAL))
     {
         static const struct timespec zero = {0, 0};
-        poll_fds(&zero, NULL);
+        (void)_PyPth_PollFds(&zero, NULL);
         last_poll = now;
     }
 }
@@ -600,7 +529,13 @@ idle(void)
     (void)_PyPth_sys_sigmask(SIG_SETMASK, &all, &mask);
     if (signals == signals_told) {
         const sigset_t *shared = _PyPth_SharedMask();
-        poll_fds(timeout, shared != NULL ? shared : &mask);
+        _PyPth_slice_expired = 0;         // nobody to run
+        if (_PyPth_PollFds(timeout, shared != NULL ? shared : &mask)
+            && signals == signals_told && !_PyPth_slice_expired)
+        {
+            // A handler in C that Python knows nothing of.
+            signals = (sig_atomic_t)((unsigned int)signals + 1);
+        }
         last_poll = monotonic();
     }
     (void)_PyPth_sys_sigmask(SIG_SETMASK, &mask, NULL);
@@ -671,14 +606,27 @@ _PyPth_WaitFds(struct pollfd *fds, unsigned long nfds, PyTime_t deadline,
                int flags)
 {
     _PyPth_thread *self = _PyPth_current;
-    if (nfds > 0 && fds_insert(self, fds, nfds) < 0) {
+    if (nfds > 0 && _PyPth_InsertFds(self, fds, nfds) < 0) {
         errno = ENOMEM;
         return _PyPth_ERROR;
     }
     // Of signals, only those that come in from now on, as poll() does.
     self->signals_seen = (unsigned int)signals;
     begin_wait(self, deadline, flags);
-    return block(self, NULL);
+    _PyPth_result result = block(self, NULL);
+    if (result == _PyPth_WOKEN && (flags & _PyPth_REVENTS) && self->hinted) {
+        int closed = 0;
+        for (nfds_t i = 0; i < nfds; i++) {
+            closed |= (fds[i].revents & POLLNVAL);
+        }
+        if (!closed) {
+            static const struct timespec zero = {0, 0};
+            int err = errno;
+            (void)_PyPth_sys_ppoll(fds, nfds, &zero, NULL);
+            errno = err;
+        }
+    }
+    return result;
 }
 
 void
@@ -763,13 +711,13 @@ _PyPth_ForgetOthers(void)
     nawaiting = 0;
     nready = 0;
     ntimers = 0;
-    fds_head = NULL;
-    nfds_waiting = 0;
+    _PyPth_ForgetFds();
     signals_told = signals;
     _PyPth_thread *self = _PyPth_current;
     self->counted = 0;
     self->timer = -1;
     self->fds = NULL;
+    _PyPth_nwaitmasks = self->has_waitmask;
 }
 
 

@@ -14,7 +14,7 @@ PYTHON = os.environ.get("PTH_PYTHON", os.path.join(TOP, "build/pth/python"))
 
 # test_thread_local_bytecode came after 3.13.
 FILES = """
-    test_pth test_thread test_threading test_threading_local test_queue
+    test_pth test_pth_syscalls test_thread test_threading test_threading_local test_queue
     test_thread_local_bytecode test_threadedtempfile test_threadsignals
     test_capi test_concurrent_futures test_asyncio test_sqlite3 test_io
     test_import test_importlib test_sys test_signal test_fork1 test_wait3

@@ -82,7 +82,7 @@ accepted "stock"
 ok "stock: HAVE_PTH is not defined" grep -qx '/\* #undef HAVE_PTH \*/' "$dir/pyconfig.h"
 like "stock: thread_pthread.h" "$(thread_headers)" '\$\(srcdir\)/Python/thread_pthread\.h( |$)'
 unlike "stock: no header of the backend" "$(thread_headers)" 'pth\.h|pth_internal'
-unlike "stock: no object of the backend" "$(grep -v '^Python/pth_.*:' "$dir/Makefile" | grep -o 'Python/pth_[a-z]*\.o')" pth
+unlike "stock: no object of the backend" "$(grep -v '^Python/pth_.*:' "$dir/Makefile" | grep -o 'Python/pth_[a-z_]*\.o')" pth
 unlike "stock: no -lpth" "$(flags)" '-lpth( |$)'
 unlike "stock: says nothing of Pth" "$out" 'GNU Pth'
 cp "$dir/Makefile" "$tmp/stock.Makefile"
@@ -99,32 +99,64 @@ like "--help tells of the option" "$("$tree/configure" --help)" '^  --with-pth\[
 
 run configure pth --with-pth
 accepted "--with-pth"
-is "--with-pth: HAVE_PTH is all that changes in pyconfig.h" \
+is "--with-pth: HAVE_PTH and HAVE_PTH_SYSCALLS are all that changes in pyconfig.h" \
     "$(diff "$tmp/stock.pyconfig.h" "$dir/pyconfig.h" | grep '^[<>]')" \
     "< /* #undef HAVE_PTH */
-> #define HAVE_PTH 1"
+> #define HAVE_PTH 1
+< /* #undef HAVE_PTH_SYSCALLS */
+> #define HAVE_PTH_SYSCALLS 1"
 for h in Python/thread_pth.h Python/pth_internal.h Include/internal/pycore_pth.h Python/condvar.h; do
     like "--with-pth: thread.o depends on $h" "$(thread_headers)" "\\\$\\(srcdir\\)/$h( |\$)"
 done
 unlike "--with-pth: not on thread_pthread.h" "$(thread_headers)" 'thread_pthread\.h'
 is "--with-pth: every object of the backend is linked" \
-    "$(grep -E '^[[:space:]]+Python/pth_' "$dir/Makefile" | grep -o 'Python/pth_[a-z]*\.o' | sort)" \
+    "$(grep -E '^[[:space:]]+Python/pth_' "$dir/Makefile" | grep -o 'Python/pth_[a-z_]*\.o' | sort)" \
     "$(new_objects)"
 is "--with-pth: and depends on pth_internal.h" \
-    "$(grep 'Python/pth_.*\.o: .*/Python/pth_internal\.h' "$dir/Makefile" | grep -o 'Python/pth_[a-z]*\.o' | sort)" \
+    "$(grep 'Python/pth_.*\.o: .*/Python/pth_internal\.h' "$dir/Makefile" | grep -o 'Python/pth_[a-z_]*\.o' | sort)" \
     "$(new_objects)"
+is "--with-pth: what the mapping shares depends on pth_syscalls.h" \
+    "$(grep 'Python/pth_.*\.o: .*/Python/pth_syscalls\.h' "$dir/Makefile" | grep -o 'Python/pth_[a-z_]*\.o' | sort)" \
+    "$(cd "$top" && grep -l '^#include "pth_syscalls\.h"' Python/pth_*.c | sed 's/c$/o/' | sort)"
 like "--with-pth: -lpth" "$(variable LIBS)" '(^| )-lpth( |$)'
 unlike "--with-pth: no pthread flag or library" "$(flags)" '-(K?pthread|lpthread|Kthread)'
 unlike "--with-pth: no flags for the compiler's own places" "$(flags)" \
     '-I/usr/include( |$)|-L/usr/lib|-rpath'
 unlike "--with-pth: no debugging or optimizing flags of pth-config" "$(flags)" '-g |relro'
 like "--with-pth: the summary says so" "$out" '^Python threads will run as GNU Pth threads \(-lpth\)\.$'
+like "--with-pth: the summary tells of the mapping" "$out" '^System call mapping: hard$'
 like "--with-pth: is in CONFIG_ARGS" "$(variable CONFIG_ARGS)" "'--with-pth'"
 # Lines that the option has nothing to do with stay.
 is "--with-pth: what changes in the Makefile" \
     "$(diff -b "$tmp/stock.Makefile" "$dir/Makefile" | grep '^[<>]' |
         sed 's/^[<>] //; s/^[[:space:]]*Python\/pth_.*/PTH_OBJS/; s/[=:].*//; /^[[:space:]]*\\*$/d' | sort -u)" \
     "$(printf '%s\n' CONFIG_ARGS LIBS PTH_OBJS Python/thread.o abs_builddir | sort)"
+
+# --- the system call mapping
+
+linked_objects() {
+    grep -E '^[[:space:]]+Python/pth_' "$dir/Makefile" | grep -o 'Python/pth_[a-z_]*\.o' | sort
+}
+for option in --with-pth-syscalls=hard --with-pth-syscalls; do
+    run configure pth --with-pth $option
+    accepted "$option"
+    ok "$option: HAVE_PTH_SYSCALLS" grep -qx '#define HAVE_PTH_SYSCALLS 1' "$dir/pyconfig.h"
+    is "$option: every object" "$(linked_objects)" "$(new_objects)"
+done
+for option in --with-pth-syscalls=no --without-pth-syscalls; do
+    run configure pth --with-pth $option
+    accepted "$option"
+    ok "$option: no HAVE_PTH_SYSCALLS" grep -qx '/\* #undef HAVE_PTH_SYSCALLS \*/' "$dir/pyconfig.h"
+    is "$option: the objects without the mapping" "$(linked_objects)" \
+        "$(new_objects | grep -v 'pth_sys_\|pth_offload')"
+    like "$option: the summary says so" "$out" '^System call mapping: no$'
+done
+run configure pth --with-pth --with-pth-syscalls=soft
+refused "--with-pth-syscalls=soft" '--with-pth-syscalls=soft is neither hard nor no: choose'
+run configure pth --with-pth-syscalls=hard
+refused "--with-pth-syscalls without --with-pth" '--with-pth-syscalls goes with --with-pth'
+run configure stock --with-pth-syscalls=no
+accepted "--with-pth-syscalls=no without --with-pth"
 
 # A glibc before 2.34 wants -pthread and has sem_init in libpthread.
 sed -e 's/^\(ac_cv_pthread_is_default=\).*/\1no/' \

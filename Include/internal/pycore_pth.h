@@ -9,11 +9,13 @@
 //   Python/thread_pth.h    the PyThread API: threads, locks, TSS keys
 //   Python/pth_thread.c    thread records: start, finish, join, fork
 //   Python/pth_stack.c     the stacks that threads run on
-//   Python/pth_wait.c      waiting and waking: queues, timers, descriptors
+//   Python/pth_wait.c      waiting and waking: queues, timers
+//   Python/pth_poll.c      the descriptors that threads wait for
 //   Python/pth_signal.c    a signal mask a thread
 //   Python/pth_slice.c     the time slice that preempts a computing thread
 //   Python/pth_syscalls.c  the system call mapping: blocking calls of the C
-//                          library that let other threads run
+//   Python/pth_sys_*.c     library that let other threads run
+//   Python/pth_offload.c   those that a kernel thread of its own makes
 //   Python/pth_internal.h  what these files share
 //
 // This header needs no <pth.h>: code that includes the internal headers
@@ -60,6 +62,7 @@ typedef enum {
                                   // (the main thread only)
 #define _PyPth_NEW_SIGNALS 2      // but not for one that came in before
 #define _PyPth_AT_FRONT 4         // line up before the others
+#define _PyPth_REVENTS 8          // _PyPth_WaitFds(): set `revents` of all
 
 #define _PyPth_FOREVER ((PyTime_t)-1)
 
@@ -70,8 +73,10 @@ extern _PyPth_result _PyPth_Wait(_PyPth_queue *queue, PyTime_t deadline,
                                  int flags);
 
 // Block the calling thread until one of the `nfds` descriptors is ready, as
-// poll() defines it, or until `deadline`.  Sets `revents` of each when it
-// returns _PyPth_WOKEN.  Keeps errno, but for _PyPth_ERROR.
+// poll() defines it, or until `deadline`.  When it returns _PyPth_WOKEN, one is
+// likely to be, and `revents` has POLLNVAL if another thread has closed it;
+// with _PyPth_REVENTS, `revents` of each is right.  Keeps errno, but for
+// _PyPth_ERROR.
 extern _PyPth_result _PyPth_WaitFds(struct pollfd *fds, unsigned long nfds,
                                     PyTime_t deadline, int flags);
 
@@ -137,6 +142,12 @@ extern void _PyPth_SetSlice(unsigned long us);
 // _PyPth_EndSlice() if the slice has expired and the caller has no GIL: for
 // places that threads pass often without the GIL.
 extern void _PyPth_CheckSlice(void);
+
+/* The system call mapping */
+
+// Switch the mapping on ("1") or off ("0") by the value of PYTHONPTHSYSCALLS
+// (NULL: as built).  Return 0, or -1 if the value is another.
+extern int _PyPth_InitSyscalls(const char *value);
 
 /* Threads */
 

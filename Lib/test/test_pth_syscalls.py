@@ -1,0 +1,386 @@
+"""Tests of the system call mapping of GNU Pth threads (Python/pth_syscalls.c).
+
+That each mapped call gives the results of the plain one is tested with an
+extension module, on stock CPython, too: tests/syscalls.t of cpython-pth.
+"""
+
+import ctypes
+import errno
+import os
+import queue
+import resource
+import select
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import threading
+import time
+import unittest
+from test import support
+from test.support import import_helper, script_helper, threading_helper
+
+if not sysconfig.get_config_var("HAVE_PTH"):
+    raise unittest.SkipTest("needs a build with --with-pth")
+if not sysconfig.get_config_var("HAVE_PTH_SYSCALLS"):
+    raise unittest.SkipTest("needs a build with --with-pth-syscalls=hard")
+if os.environ.get("PYTHONPTHSYSCALLS") == "0":
+    raise unittest.SkipTest("switched off by PYTHONPTHSYSCALLS")
+
+
+def run_threads(n, func, *args):
+    """Run func(i, *args) in n threads, and return their results in order."""
+    results = [None] * n
+
+    def run(i):
+        results[i] = func(i, *args)
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(n)]
+    with threading_helper.start_threads(threads):
+        pass
+    return results
+
+
+class BlockingTest(unittest.TestCase):
+    """A blocking call stops its own thread alone."""
+
+    def check(self, block, unblock):
+        """unblock() is called from another thread while block() blocks."""
+        results = []
+        t = threading.Thread(target=lambda: results.append(block()))
+        t.start()
+        time.sleep(0.005)
+        self.assertEqual(results, [])
+        unblock()
+        t.join()
+        return results[0]
+
+    def pair(self):
+        a, b = socket.socketpair()
+        self.addCleanup(a.close)
+        self.addCleanup(b.close)
+        return a, b
+
+    def test_recv(self):
+        a, b = self.pair()
+        self.assertEqual(self.check(lambda: a.recv(10),
+                                    lambda: b.sendall(b"x")), b"x")
+
+    def test_accept(self):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            client = socket.socket()
+            conn, addr = self.check(server.accept,
+                                    lambda: client.connect(server.getsockname()))
+            conn.close()
+            client.close()
+
+    def test_select(self):
+        a, b = self.pair()
+        self.assertEqual(self.check(lambda: select.select([a], [], []),
+                                    lambda: b.sendall(b"x")), ([a], [], []))
+
+    def test_poll(self):
+        a, b = self.pair()
+        p = select.poll()
+        p.register(a, select.POLLIN)
+        self.assertEqual(self.check(p.poll, lambda: b.sendall(b"x")),
+                         [(a.fileno(), select.POLLIN)])
+
+    def test_epoll(self):
+        a, b = self.pair()
+        with select.epoll() as p:
+            p.register(a, select.EPOLLIN)
+            self.assertEqual(self.check(p.poll, lambda: b.sendall(b"x")),
+                             [(a.fileno(), select.EPOLLIN)])
+
+    def test_sleep(self):
+        start = time.monotonic()
+        run_threads(50, lambda i: time.sleep(0.1))
+        # One after the other would take 5 seconds.
+        self.assertLess(time.monotonic() - start, 2.5)
+
+    def test_os_read(self):
+        r, w = os.pipe()
+        self.addCleanup(os.close, r)
+        self.addCleanup(os.close, w)
+        self.assertEqual(self.check(lambda: os.read(r, 10),
+                                    lambda: os.write(w, b"x")), b"x")
+
+    def test_waitpid(self):
+        r, w = os.pipe()
+        child = subprocess.Popen([sys.executable, "-c",
+                                  f"import os; os.read({r}, 1)"], pass_fds=[r])
+        os.close(r)
+        self.assertEqual(self.check(child.wait, lambda: os.close(w)), 0)
+
+    def test_sleep_with_the_gil(self):
+        # Threads that need no GIL go on.
+        _testinternalcapi = import_helper.import_module("_testinternalcapi")
+        _testinternalcapi.test_lock_rwlock()
+
+    def test_many_waiters_for_one_descriptor(self):
+        a, b = self.pair()
+        got = queue.SimpleQueue()
+        threads = [threading.Thread(target=lambda: got.put(a.recv(1)))
+                   for _ in range(20)]
+        with threading_helper.start_threads(threads):
+            b.sendall(bytes(range(20)))
+        self.assertEqual(sorted(got.get() for _ in range(20)),
+                         [bytes([i]) for i in range(20)])
+
+
+class DescriptorTest(unittest.TestCase):
+    """Descriptors that go away while somebody waits for them."""
+
+    def setUp(self):
+        self.waiting = []
+
+    def wait(self, call, *args):
+        """Start a thread that blocks in call(*args), and return its result list."""
+        result = []
+
+        def run():
+            try:
+                result.append(call(*args))
+            except OSError as e:
+                result.append(e.errno)
+
+        t = threading.Thread(target=run)
+        t.start()
+        self.waiting.append(t)
+        time.sleep(0.005)
+        self.assertEqual(result, [])
+        return result
+
+    def join(self):
+        for t in self.waiting:
+            t.join()
+        self.waiting.clear()
+
+    def idlers(self, n):
+        """n threads that wait for descriptors; 0 or more than ppoll() is asked for."""
+        pipes = [os.pipe() for _ in range(n)]
+        threads = [threading.Thread(target=os.read, args=(r, 1)) for r, w in pipes]
+
+        def end():
+            for r, w in pipes:
+                os.write(w, b"x")
+            for t in threads:
+                t.join()
+            for r, w in pipes:
+                os.close(r)
+                os.close(w)
+
+        for t in threads:
+            t.start()
+        time.sleep(0.005)
+        self.addCleanup(end)
+
+    def each_way(self, test):
+        test()
+        self.idlers(20)
+        test()
+
+    def test_close(self):
+        def check():
+            r, w = os.pipe()
+            got = self.wait(os.read, r, 1)
+            os.close(r)
+            self.join()
+            self.assertEqual(got, [errno.EBADF])
+            os.close(w)
+
+        self.each_way(check)
+
+    def test_close_and_use_the_number_again(self):
+        # What comes in for the new file is not for who waited for the old one.
+        def check():
+            a, b = socket.socketpair()
+            fd = a.fileno()
+            got = self.wait(a.recv, 100)
+            a.detach()
+            os.close(fd)
+            c, d = socket.socketpair()
+            self.assertIn(fd, (c.fileno(), d.fileno()))
+            c.send(b"new")
+            d.send(b"new")
+            self.join()
+            self.assertEqual(got, [errno.EBADF])
+            self.assertEqual(c.recv(100), b"new")
+            self.assertEqual(d.recv(100), b"new")
+            for s in (b, c, d):
+                s.close()
+
+        self.each_way(check)
+
+    def test_dup2_onto_it(self):
+        def check():
+            r, w = os.pipe()
+            r2, w2 = os.pipe()
+            os.write(w2, b"x")
+            got = self.wait(os.read, r, 1)
+            os.dup2(r2, r)
+            self.join()
+            self.assertEqual(got, [errno.EBADF])
+            self.assertEqual(os.read(r, 1), b"x")
+            for fd in (r, w, r2, w2):
+                os.close(fd)
+
+        self.each_way(check)
+
+    def test_poll_tells_of_a_closed_descriptor(self):
+        def check():
+            r, w = os.pipe()
+            r2, w2 = os.pipe()
+            p = select.poll()
+            p.register(r, select.POLLIN)
+            p.register(r2, select.POLLIN)
+            got = self.wait(p.poll)
+            os.close(r)
+            self.join()
+            self.assertEqual(got, [[(r, select.POLLNVAL)]])
+            for fd in (w, r2, w2):
+                os.close(fd)
+
+        self.each_way(check)
+
+    def test_a_duplicate_is_closed(self):
+        def check():
+            a, b = socket.socketpair()
+            dup = a.dup()
+            got = self.wait(a.recv, 1)
+            dup.close()
+            time.sleep(0.005)
+            self.assertEqual(got, [])
+            b.send(b"x")
+            self.join()
+            self.assertEqual(got, [b"x"])
+            a.close()
+            b.close()
+
+        self.each_way(check)
+
+    def epoll_sets(self):
+        sets = []
+        for fd in os.listdir("/proc/self/fd"):
+            try:
+                if os.readlink(f"/proc/self/fd/{fd}") == "anon_inode:[eventpoll]":
+                    sets.append(int(fd))
+            except OSError:
+                pass
+        return sets
+
+    def test_the_epoll_set_is_closed(self):
+        # A program that closes all descriptors that it has not opened.
+        self.idlers(20)
+        a, b = socket.socketpair()
+        got = self.wait(a.recv, 1)
+        for close in (os.close, lambda fd: os.closerange(fd, fd + 1)):
+            sets = self.epoll_sets()
+            self.assertEqual(len(sets), 1)
+            close(sets[0])
+            more = self.wait(b.recv, 1)
+            a.send(b"y")
+            b.send(b"x")
+            self.join()
+            self.assertEqual((got, more), ([b"x"], [b"y"]))
+            got = self.wait(a.recv, 1)
+        b.send(b"x")
+        self.join()
+        a.close()
+        b.close()
+
+    def test_a_child_closes_its_own(self):
+        # subprocess's child runs in the parent's memory (vfork(2)).
+        def check():
+            a, b = socket.socketpair()
+            got = self.wait(a.recv, 1)
+            subprocess.run(["/bin/true"], check=True, close_fds=True)
+            self.assertEqual(got, [])
+            b.send(b"x")
+            self.join()
+            self.assertEqual(got, [b"x"])
+            a.close()
+            b.close()
+
+        self.each_way(check)
+
+    def test_descriptors_are_not_inherited(self):
+        self.idlers(20)
+        program = "import os; print(len(os.listdir('/proc/self/fd')))"
+        out = subprocess.run([sys.executable, "-c", program], close_fds=False,
+                             check=True, stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE).stdout
+        # 0, 1, 2 and that of listdir().
+        self.assertEqual(int(out) - self.inherited(), 4)
+
+    def inherited(self):
+        n = 0
+        for fd in os.listdir("/proc/self/fd"):
+            try:
+                n += int(fd) > 2 and os.get_inheritable(int(fd))
+            except OSError:
+                pass
+        return n
+
+
+class KernelThreadTest(unittest.TestCase):
+    """Calls that a kernel thread of their own makes."""
+
+    def tasks(self):
+        return len(os.listdir("/proc/self/task"))
+
+    def test_it_lives_as_long_as_the_call(self):
+        before = self.tasks()
+        gate = threading.Event()
+        t = threading.Thread(target=gate.wait)
+        t.start()
+        socket.getaddrinfo("localhost", 80)
+        os.system(":")
+        self.assertEqual(self.tasks(), before)
+        gate.set()
+        t.join()
+
+    def test_no_kernel_thread_to_be_had(self):
+        # The plain call is made.
+        script_helper.assert_python_ok("-c", """if 1:
+            import os, resource, socket, threading
+            t = threading.Thread(target=int)
+            t.start()
+            gate = threading.Event()
+            t = threading.Thread(target=gate.wait)
+            t.start()
+            resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir('/proc/self/fd')) + 8, 100))
+            keep = []
+            try:
+                while True:
+                    keep.append(os.dup(0))
+            except OSError:
+                pass
+            assert os.system('exit 3') == 3 << 8
+            gate.set()
+            t.join()
+            """)
+
+    def test_fork_beside_one(self):
+        r, w = os.pipe()
+        t = threading.Thread(target=os.system, args=(f"read x <&{r}",))
+        os.set_inheritable(r, True)
+        t.start()
+        time.sleep(0.01)
+        pid = os.fork()
+        if pid == 0:
+            t2 = threading.Thread(target=os.system, args=(":",))
+            t2.start()
+            t2.join()
+            os._exit(threading.active_count() != 1)
+        self.assertEqual(os.waitpid(pid, 0)[1], 0)
+        os.write(w, b"go\n")
+        t.join()
+        os.close(r)
+        os.close(w)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,188 @@
+// GNU Pth backend, system call mapping: sleeping, and semaphores.
+
+#include "pth_syscalls.h"
+
+#include <sched.h>
+#include <semaphore.h>
+#include <time.h>
+
+DECLARE_REAL(clock_nanosleep)
+DECLARE_REAL(nanosleep)
+DECLARE_REAL(sleep)
+DECLARE_REAL(usleep)
+DECLARE_REAL(sched_yield)
+
+struct sleep_args {
+    clockid_t clock;
+    int flags;
+    const struct timespec *request;
+    struct timespec *left;
+    int result;
+};
+
+static void
+offloaded_clock_nanosleep(void *arg)
+{
+    struct sleep_args *a = arg;
+    a->result = real(clock_nanosleep)(a->clock, a->flags, a->request, a->left);
+}
+
+MAPPED int
+clock_nanosleep(clockid_t clock, int flags, const struct timespec *request,
+                struct timespec *left)
+{
+    if (!can_switch_with_gil() || !valid_timespec(request)) {
+        return real(clock_nanosleep)(clock, flags, request, left);
+    }
+    PyTime_t ns = from_timespec(request);
+    if (clock != CLOCK_MONOTONIC && clock != CLOCK_REALTIME) {
+        // It may stand still, or jump.
+        struct sleep_args a = {clock, flags, request, left, 0};
+        if (_PyPth_Offload(offloaded_clock_nanosleep, &a,
+                           _PyPth_INTERRUPTIBLE) < 0)
+        {
+            offloaded_clock_nanosleep(&a);
+        }
+        return a.result;
+    }
+    if (!(flags & TIMER_ABSTIME)) {
+        return _PyPth_SleepUntil(_PyPth_Deadline(ns), left);
+    }
+    if (clock == CLOCK_MONOTONIC) {
+        return _PyPth_SleepUntil(ns, NULL);
+    }
+    // The wall clock may be set in the meantime: look at it once a second.
+    for (;;) {
+        PyTime_t now;
+        (void)PyTime_TimeRaw(&now);
+        if (now >= ns) {
+            return 0;
+        }
+        PyTime_t step = Py_MIN(ns - now, (PyTime_t)1000000000);
+        if (_PyPth_SleepUntil(_PyPth_Deadline(step), NULL) != 0) {
+            return EINTR;
+        }
+    }
+}
+
+MAPPED int
+nanosleep(const struct timespec *request, struct timespec *left)
+{
+    if (!can_switch_with_gil() || !valid_timespec(request)) {
+        return real(nanosleep)(request, left);
+    }
+    if (_PyPth_SleepUntil(_PyPth_Deadline(from_timespec(request)), left) != 0) {
+        errno = EINTR;
+        return -1;
+    }
+    return 0;
+}
+
+MAPPED unsigned int
+sleep(unsigned int seconds)
+{
+    if (!can_switch_with_gil()) {
+        return real(sleep)(seconds);
+    }
+    struct timespec ts = {(time_t)seconds, 0};
+    struct timespec left = {0, 0};
+    if (_PyPth_SleepUntil(_PyPth_Deadline(from_timespec(&ts)), &left) != 0) {
+        return (unsigned int)left.tv_sec;
+    }
+    return 0;
+}
+
+MAPPED int
+usleep(useconds_t us)
+{
+    struct timespec ts = {(time_t)(us / 1000000),
+                          (long)(us % 1000000) * 1000};
+    if (!can_switch_with_gil()) {
+        return real(usleep)(us);
+    }
+    return nanosleep(&ts, NULL);
+}
+
+MAPPED int
+sched_yield(void)
+{
+    if (can_switch()) {
+        _PyPth_EndSlice();
+    }
+    return real(sched_yield)();
+}
+
+
+/* Semaphores.  Who posts one may be another process. */
+
+DECLARE_REAL(sem_wait)
+DECLARE_REAL(sem_timedwait)
+DECLARE_REAL(sem_post)
+
+// Since glibc 2.30.
+extern int sem_clockwait(sem_t *sem, clockid_t clock,
+                         const struct timespec *deadline);
+DECLARE_REAL(sem_clockwait)
+
+struct sem_args {
+    sem_t *sem;
+    clockid_t clock;
+    const struct timespec *deadline;      // or NULL
+    int result, err;
+};
+
+static void
+offloaded_sem_wait(void *arg)
+{
+    struct sem_args *a = arg;
+    a->result = a->deadline == NULL ? real(sem_wait)(a->sem)
+                : a->clock == CLOCK_REALTIME
+                  ? real(sem_timedwait)(a->sem, a->deadline)
+                  : real(sem_clockwait)(a->sem, a->clock, a->deadline);
+    a->err = errno;
+}
+
+static int
+wait_semaphore(struct sem_args *a)
+{
+    int err = errno;
+    if (sem_trywait(a->sem) == 0) {
+        errno = err;
+        return 0;
+    }
+    if (_PyPth_Offload(offloaded_sem_wait, a, _PyPth_INTERRUPTIBLE) < 0) {
+        offloaded_sem_wait(a);
+    }
+    errno = a->err;
+    return a->result;
+}
+
+MAPPED int
+sem_wait(sem_t *sem)
+{
+    if (!can_switch()) {
+        return real(sem_wait)(sem);
+    }
+    struct sem_args a = {sem, CLOCK_REALTIME, NULL, 0, 0};
+    return wait_semaphore(&a);
+}
+
+MAPPED int
+sem_timedwait(sem_t *sem, const struct timespec *deadline)
+{
+    if (!can_switch()) {
+        return real(sem_timedwait)(sem, deadline);
+    }
+    struct sem_args a = {sem, CLOCK_REALTIME, deadline, 0, 0};
+    return wait_semaphore(&a);
+}
+
+MAPPED int
+sem_clockwait(sem_t *sem, clockid_t clock, const struct timespec *deadline)
+{
+    if (!can_switch()) {
+        return real(sem_clockwait)(sem, clock, deadline);
+    }
+    struct sem_args a = {sem, clock, deadline, 0, 0};
+    return wait_semaphore(&a);
+}

@@ -1,0 +1,148 @@
+// GNU Pth backend: what the files of the system call mapping share.
+// See pth_syscalls.c.
+
+#ifndef Py_PTH_SYSCALLS_H
+#define Py_PTH_SYSCALLS_H
+
+#undef _FORTIFY_SOURCE            // the functions defined here are its targets
+
+#include "pth_internal.h"
+
+#include <dlfcn.h>                // dlsym()
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define MAPPED Py_EXPORTED_SYMBOL
+
+// An exported name of the function `func` of the same file.  For functions
+// that have two names, as open() and open64(): which of them a declaration of
+// the C library means depends on _FILE_OFFSET_BITS.
+#define MAPPED_NAME(name, func)                                 \
+    extern __typeof__(func) func ## _is_ ## name __asm__(#name) \
+        __attribute__((alias(#func), visibility("default")));
+
+// The functions of <sys/types.h>'s off_t, which a 32-bit program may call with
+// off_t of either size: only that of CPython itself is known here.
+#if SIZEOF_LONG == 8
+#  define MAPPED_OFF_T(name, func)                              \
+    MAPPED_NAME(name, func)                                     \
+    MAPPED_NAME(name ## 64, func)
+#else
+#  define MAPPED_OFF_T(name, func)                              \
+    MAPPED_NAME(name ## 64, func)
+#endif
+
+// real(name) is the C library's own function: the next definition of the name
+// behind ours.
+#define real(name) next_ ## name()
+
+#define DECLARE_REAL(name)                                      \
+    static inline __typeof__(&name)                             \
+    next_ ## name(void)                                         \
+    {                                                           \
+        static __typeof__(&name) func = NULL;                   \
+        if (func == NULL) {                                     \
+            func = (__typeof__(&name))_PyPth_NextDefinition(#name); \
+        }                                                       \
+        return func;                                            \
+    }
+
+extern void *_PyPth_NextDefinition(const char *name);
+
+// What a program calls that is compiled with -D_FORTIFY_SOURCE.
+extern void __chk_fail(void) __attribute__((noreturn));
+
+// False with PYTHONPTHSYSCALLS=0.
+extern int _PyPth_map_syscalls;
+
+// A thread that sleeps while it holds the GIL lets those run that need none.
+// (The child of a vfork() does not sleep.)
+static inline int
+can_switch_with_gil(void)
+{
+    return _PyPth_nthreads > 1
+           && _PyPth_map_syscalls
+           && !_PyPth_in_pth
+           && !_PyPth_current->waiting
+           && _PyPth_IsKernelThread();
+}
+
+// May the calling thread let others run?  Not if it is the only one, nor if it
+// holds the GIL (as the child of a vfork() seems to, which runs in its
+// parent's memory), nor inside Pth, nor in a signal handler that came in the
+// middle of a wait, nor if it is not a Python thread at all.
+static inline int
+can_switch(void)
+{
+    return _Py_tss_tstate == NULL && can_switch_with_gil();
+}
+
+static inline int
+would_block(void)
+{
+    return errno == EAGAIN || errno == EWOULDBLOCK;
+}
+
+static inline PyTime_t
+from_timespec(const struct timespec *ts)
+{
+    PyTime_t t;
+    if (_PyTime_FromTimespec(&t, (struct timespec *)ts) < 0) {
+        t = PyTime_MAX;
+    }
+    return t;
+}
+
+static inline int
+valid_timespec(const struct timespec *ts)
+{
+    return ts->tv_sec >= 0 && ts->tv_nsec >= 0 && ts->tv_nsec < 1000000000;
+}
+
+static inline PyTime_t
+time_left(PyTime_t deadline)
+{
+    PyTime_t now;
+    (void)PyTime_MonotonicRaw(&now);
+    return deadline > now ? deadline - now : 0;
+}
+
+/* pth_syscalls.c */
+
+// True if a call on `fd` fails rather than blocks.
+extern int _PyPth_IsNonblocking(int fd);
+// Wait until `fd` is ready for `events`.
+// Return 0, or -1 and errno: EINTR, EBADF when another thread has closed it,
+// EAGAIN when the deadline has passed.
+extern int _PyPth_WaitFd(int fd, short events, PyTime_t deadline);
+// The same for a call that cannot be told not to block: return 0 also if the
+// call would fail at once, as it does for a non-blocking descriptor.
+extern int _PyPth_WaitBefore(int fd, short events, PyTime_t deadline);
+// Sleep until `deadline`.  Return 0, or EINTR and the time that is left (`left`
+// may be NULL).
+extern int _PyPth_SleepUntil(PyTime_t deadline, struct timespec *left);
+
+/* pth_sys_socket.c: read() and write() of sockets */
+
+// The deadline that SO_RCVTIMEO or SO_SNDTIMEO sets for a call that starts now.
+extern PyTime_t _PyPth_SocketDeadline(int fd, int option);
+
+/* pth_sys_file.c */
+
+extern ssize_t _PyPth_Read(int fd, void *buf, size_t len);
+
+/* pth_sys_poll.c */
+
+extern int _PyPth_Select(int nfds, fd_set *r, fd_set *w, fd_set *e,
+                         struct timeval *timeout);
+
+/* pth_offload.c */
+
+// Make the call `call(arg)` on a kernel thread of its own, which must not enter
+// Python, while other Python threads run.  With `flags` _PyPth_INTERRUPTIBLE a
+// signal ends a blocking system call there with EINTR.
+// Return 0, or -1 when no thread is to be had, and the call was not made.
+extern int _PyPth_Offload(void (*call)(void *), void *arg, int flags);
+
+#endif  // !Py_PTH_SYSCALLS_H

@@ -1,0 +1,135 @@
+#!/bin/sh
+# A blocking call stops its own thread alone, and otherwise does what it does
+# on stock.
+#
+# usage: prove tests/syscalls.t
+#
+# Compiles tests/ext/blocking.c for both interpreters, PTH_PYTHON and
+# STOCK_PYTHON, and runs tests/ext/use_blocking.py in each: as code is compiled
+# that knows nothing of us, with -D_FORTIFY_SOURCE and without.
+
+. "$(dirname "$0")/tap.sh"
+
+for python in "$PTH_PYTHON" "$STOCK_PYTHON"; do
+    [ -x "$python" ] || die "there is no $python: run 'make check', or set PTH_PYTHON and STOCK_PYTHON"
+done
+# An environment that python does not look into.
+unset PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONWARNINGS PYTHONDEVMODE
+unset PYTHONPTHSYSCALLS
+
+# The interpreter pth or stock.
+python() {
+    case $1 in
+        pth) shift; "$PTH_PYTHON" -B "$@" ;;
+        stock) shift; "$STOCK_PYTHON" -B "$@" ;;
+    esac
+}
+
+config_var() {
+    python "$1" -c 'import sys, sysconfig
+print(sysconfig.get_config_var(sys.argv[1]))' "$2"
+}
+
+includes() {
+    python "$1" -c 'import os, sysconfig
+print("-I" + sysconfig.get_path("include"),
+      "-I" + os.path.dirname(sysconfig.get_config_h_filename()))'
+}
+
+# build FOR NAME FLAG...: compile blocking.c as FOR's settings say.
+build() {
+    for=$1 name=$2
+    shift 2
+    mkdir -p "$tmp/$for"
+    # The settings are lists of words.
+    # shellcheck disable=SC2046
+    $(config_var "$for" CC) $(config_var "$for" CFLAGS) -Werror \
+        $(config_var "$for" CCSHARED) $(includes "$for") "$@" -shared \
+        -o "$tmp/$for/$name$(config_var "$for" EXT_SUFFIX)" \
+        "$top/tests/ext/blocking.c"
+}
+
+# What the module calls of the C library.
+calls() {
+    nm -D --undefined-only "$tmp/$1/$2"* | sed 's/^ *U //; s/@.*//'
+}
+
+# use BY NAME: run the tests.  The limit is for calls that never return.
+use() {
+    (export PYTHONPATH="$tmp/$1" LD_PRELOAD="$tmp/slow_netdb.so" SLOW_NETDB=100000 &&
+        case $1 in
+            pth) python=$PTH_PYTHON ;;
+            stock) python=$STOCK_PYTHON ;;
+        esac &&
+        timeout --kill-after=5 240 "$python" -B -W ignore::DeprecationWarning \
+            "$top/tests/ext/use_blocking.py" "$2")
+}
+
+# shellcheck disable=SC2046
+ok "slow_netdb.c compiles" $(config_var stock CC) -O2 -Wall -Werror -shared -fPIC \
+    -o "$tmp/slow_netdb.so" "$top/tests/ext/slow_netdb.c"
+for by in stock pth; do
+    ok "blocking.c compiles for $by" build $by blocking
+    ok "blocking.c compiles for $by, fortified" build $by blocking_fortified \
+        -DFORTIFIED -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+    for name in read recv recvfrom poll ppoll fgets fread; do
+        like "fortified for $by: calls __${name}_chk" \
+            "$(calls $by blocking_fortified)" "^__${name}_chk\$"
+    done
+    for name in blocking blocking_fortified; do
+        ok "$name in $by" use $by $name
+        like "$name in $by: tests were run" "$err" '^Ran [1-9][0-9]* tests'
+    done
+done
+
+# --- every mapped call has a test
+
+# The C library's names that pth defines and stock does not.
+defined() {
+    nm -D --defined-only "$1" | awk '{ print $3 }' | sed 's/@.*//' | sort -u
+}
+defined "$PTH_PYTHON" > "$tmp/pth.names"
+defined "$STOCK_PYTHON" > "$tmp/stock.names"
+comm -23 "$tmp/pth.names" "$tmp/stock.names" > "$tmp/mapped"
+like "the mapped calls are seen" "$(cat "$tmp/mapped")" '^recvmsg$'
+# What is left out has no call to block in, or is Pth's own; it has its tests
+# in test_pth.py.
+for name in $(grep -Ev '^(sigprocmask|pthread_sigmask|sigpending|pipe|close|close_range|closefrom|dup2|dup3)$' \
+    "$tmp/mapped"); do
+    # Names that differ by the compiler's flags are one call.
+    call=$(echo "$name" | sed 's/^_*//; s/^IO_//; s/_chk$//; s/_2$//; s/64$//; s/64_2$//
+        s/^fgetc$/getc/; s/^getchar$/getc/; s/^getdelim$/getline/; s/^pclose$/popen/
+        s/^fcntl$/fcntl_lock/; s/^connect$/connect_unix/')
+    like "$name has a function in blocking.c" "$(cat "$top/tests/ext/blocking.c")" \
+        "^FUNCTION\\($call\\)\$"
+    like "$name is in docs/syscalls.md" "$(cat "$top/docs/syscalls.md")" "\`$name\`"
+done
+
+# --- switched off
+
+sleeps='import threading, time
+start = time.monotonic()
+ts = [threading.Thread(target=time.sleep, args=(0.05,)) for _ in range(8)]
+for t in ts: t.start()
+for t in ts: t.join()
+print("together" if time.monotonic() - start < 0.35 else "in turn")'
+run "$PTH_PYTHON" -c "$sleeps"
+is "sleeping threads sleep together" "$out" together
+run env PYTHONPTHSYSCALLS=1 "$PTH_PYTHON" -c "$sleeps"
+is "PYTHONPTHSYSCALLS=1: they do" "$out" together
+run env PYTHONPTHSYSCALLS=0 "$PTH_PYTHON" -c "$sleeps"
+is "PYTHONPTHSYSCALLS=0: one sleeps after the other" "$out" "in turn"
+for option in -E -I; do
+    run env PYTHONPTHSYSCALLS=0 "$PTH_PYTHON" $option -c "$sleeps"
+    is "PYTHONPTHSYSCALLS=0 and $option: they sleep together" "$out" together
+done
+run env PYTHONPTHSYSCALLS=yes "$PTH_PYTHON" -c pass
+is "PYTHONPTHSYSCALLS=yes: refused" "$status" 1
+like "PYTHONPTHSYSCALLS=yes: says what it must be" "$err" 'PYTHONPTHSYSCALLS must be "0" or "1"'
+ok "PYTHONPTHSYSCALLS=0: threads, locks and queues work" \
+    env PYTHONPTHSYSCALLS=0 "$PTH_PYTHON" -m test -q test_thread test_queue
+run "$PTH_PYTHON" --help-env
+like "PYTHONPTHSYSCALLS is in --help-env" "$out" '^PYTHONPTHSYSCALLS:'
+is "sysconfig: HAVE_PTH_SYSCALLS" "$(config_var pth HAVE_PTH_SYSCALLS)" 1
+
+done_testing
