@@ -78,6 +78,8 @@ typedef struct _PyPth_thread {
     sigset_t waitmask;
     const sigset_t *sigwait;      // what it waits for in sigwait(), or NULL
 
+    int entry_errno;              // when a mapped call began (pth_syscalls.h)
+
     /* Thread specific storage (thread_pth.h) */
     struct {
         void *value;
@@ -203,6 +205,8 @@ extern void _PyPth_BeginWaitMask(const sigset_t *mask);
 extern void _PyPth_EndWaitMask(void);
 // The number of threads that do.
 extern int _PyPth_nwaitmasks;
+// Does `thread` let one of these signals through?
+extern int _PyPth_TakesSignal(_PyPth_thread *thread, const sigset_t *set);
 
 /* pth_syscalls.c */
 

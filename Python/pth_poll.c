@@ -290,6 +290,7 @@ _PyPth_InsertFds(_PyPth_thread *thread, struct pollfd *fds, nfds_t nfds)
     for (nfds_t i = 0; i < nfds; i++) {
         fds[i].revents = 0;
     }
+    int err = errno;
     int few = nregistered == 0 && ndirect + nfds <= FEW;
     if (few || nfds > MANY || insert_registered(thread) < 0) {
         if (insert_direct(thread) < 0) {
@@ -297,6 +298,7 @@ _PyPth_InsertFds(_PyPth_thread *thread, struct pollfd *fds, nfds_t nfds)
             return -1;
         }
     }
+    errno = err;
     thread->hinted = (thread->fdwaits != NULL);
     _PyPth_nfds_waiting += nfds;
     return 0;

@@ -121,6 +121,23 @@ _PyPth_EndWaitMask(void)
 }
 
 int
+_PyPth_TakesSignal(_PyPth_thread *thread, const sigset_t *set)
+{
+    if (!masks_differ) {
+        // It was let through.
+        return 1;
+    }
+    const sigset_t *mask = thread->has_waitmask ? &thread->waitmask
+                                                : &thread->sigmask;
+    for (int signum = 1; signum <= SIGRTMAX; signum++) {
+        if (sigismember(set, signum) == 1 && sigismember(mask, signum) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int
 _PyPth_TakePending(const sigset_t *set)
 {
     _PyPth_thread *self = _PyPth_current;

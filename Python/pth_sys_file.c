@@ -98,8 +98,7 @@ read_device(int fd, const struct iovec *iov, int iovcnt)
             if (_PyPth_Offload(offloaded_readv, &a, _PyPth_INTERRUPTIBLE) < 0) {
                 offloaded_readv(&a);
             }
-            errno = a.err;
-            return a.result;
+            return offloaded_result(a.result, a.err);
         }
         if (_PyPth_WaitBefore(fd, POLLIN, _PyPth_FOREVER) < 0) {
             return -1;
@@ -133,6 +132,7 @@ read_other(int fd, const struct iovec *iov, int iovcnt)
     if (errno != EOPNOTSUPP && errno != ENOSYS) {
         return -1;
     }
+    forget_error();
 #endif
     if (_PyPth_WaitBefore(fd, POLLIN, _PyPth_FOREVER) < 0) {
         return -1;
@@ -206,14 +206,14 @@ write_nowait(int fd, const void *buf, size_t len)
             }
         }
         else if (!would_block()) {
-            return done > 0 ? (ssize_t)done : -1;
+            return done_or_error(done);
         }
         if (_PyPth_IsNonblocking(fd)) {
             errno = EAGAIN;
-            return done > 0 ? (ssize_t)done : -1;
+            return done_or_error(done);
         }
         if (_PyPth_WaitFd(fd, POLLOUT, _PyPth_FOREVER) < 0) {
-            return done > 0 ? (ssize_t)done : -1;
+            return done_or_error(done);
         }
     }
 }
@@ -227,12 +227,12 @@ write_pieces(int fd, const void *buf, size_t len)
     size_t done = 0;
     while (done < len) {
         if (_PyPth_WaitBefore(fd, POLLOUT, _PyPth_FOREVER) < 0) {
-            return done > 0 ? (ssize_t)done : -1;
+            return done_or_error(done);
         }
         ssize_t n = real(write)(fd, (const char *)buf + done,
                                 Py_MIN(len - done, (size_t)PIPE_BUF));
         if (n < 0) {
-            return done > 0 ? (ssize_t)done : -1;
+            return done_or_error(done);
         }
         done += (size_t)n;
     }
@@ -251,6 +251,7 @@ write_other(fd_kind kind, int fd, const void *buf, size_t len)
         {
             return n;
         }
+        forget_error();
     }
 #endif
     if (_PyPth_IsNonblocking(fd)) {
@@ -299,7 +300,7 @@ writev_other(fd_kind kind, int fd, const struct iovec *iov, int iovcnt)
         }
         ssize_t n = write_other(kind, fd, iov[i].iov_base, iov[i].iov_len);
         if (n < 0) {
-            return done > 0 ? done : -1;
+            return done_or_error((size_t)done);
         }
         done += n;
         if ((size_t)n < iov[i].iov_len) {
@@ -371,9 +372,10 @@ map_sendfile(int out, int in, off_t *offset, size_t count)
         else if (!would_block()
                  || _PyPth_WaitFd(out, POLLOUT, _PyPth_FOREVER) < 0)
         {
-            return done > 0 ? (ssize_t)done : -1;
+            return done_or_error(done);
         }
     }
+    forget_error();
     return (ssize_t)done;
 }
 
@@ -425,15 +427,13 @@ splice_like(void (*func)(void *), struct splice_args *a, int pipes_only)
         func(a);
         a->flags = flags;
         if (a->result >= 0 || a->err != EAGAIN) {
-            errno = a->err;
-            return a->result;
+            return offloaded_result(a->result, a->err);
         }
     }
     if (_PyPth_Offload(func, a, _PyPth_INTERRUPTIBLE) < 0) {
         func(a);
     }
-    errno = a->err;
-    return a->result;
+    return offloaded_result(a->result, a->err);
 }
 
 MAPPED ssize_t
@@ -515,8 +515,7 @@ open_at(int dir, const char *path, int flags, mode_t mode)
         if (_PyPth_Offload(offloaded_openat, &a, _PyPth_INTERRUPTIBLE) < 0) {
             offloaded_openat(&a);
         }
-        errno = a.err;
-        return a.result;
+        return (int)offloaded_result(a.result, a.err);
     }
     return real(openat)(dir, path, flags, mode);
 }
@@ -602,8 +601,7 @@ lock_by(void (*func)(void *), struct lock_args *a)
     if (_PyPth_Offload(func, a, _PyPth_INTERRUPTIBLE) < 0) {
         func(a);
     }
-    errno = a->err;
-    return a->result;
+    return (int)offloaded_result(a->result, a->err);
 }
 
 static void

@@ -20,7 +20,7 @@ DECLARE_REAL(close)
 DECLARE_REAL(wait4)
 DECLARE_REAL(waitid)
 
-// Wait until the child `pid` has ended.  Return 0, or -1 and errno, which is
+// Wait until the child `pid` has ended.  Return -1 and errno on failure: it is
 // ENOSYS where no descriptor is to be had.
 static int
 wait_exit(pid_t pid)
@@ -29,9 +29,7 @@ wait_exit(pid_t pid)
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (fd >= 0) {
         int result = _PyPth_WaitFd(fd, POLLIN, _PyPth_FOREVER);
-        int err = errno;
         (void)real(close)(fd);
-        errno = err;
         return result;
     }
 #endif
@@ -72,8 +70,7 @@ wait_by(void (*func)(void *), struct wait_args *a)
     if (_PyPth_Offload(func, a, _PyPth_INTERRUPTIBLE) < 0) {
         func(a);
     }
-    errno = a->err;
-    return a->result;
+    return (pid_t)offloaded_result(a->result, a->err);
 }
 
 MAPPED pid_t
@@ -90,7 +87,7 @@ wait4(pid_t pid, int *status, int options, struct rusage *usage)
         }
         int only_exit = !(options & (WUNTRACED | WCONTINUED));
         if (pid > 0 && only_exit) {
-            if (wait_exit(pid) == 0) {
+            if (wait_exit(pid) >= 0) {
                 continue;
             }
             if (errno != ENOSYS) {
@@ -141,7 +138,7 @@ waitid(idtype_t type, id_t id, siginfo_t *info, int options)
         }
         int only_exit = !(options & (WSTOPPED | WCONTINUED));
         if (type == P_PID && only_exit) {
-            if (wait_exit((pid_t)id) == 0) {
+            if (wait_exit((pid_t)id) >= 0) {
                 continue;
             }
             if (errno != ENOSYS) {
@@ -188,8 +185,7 @@ system(const char *command)
     if (_PyPth_Offload(offloaded_system, &a, 0) < 0) {
         offloaded_system(&a);
     }
-    errno = a.err;
-    return a.result;
+    return (int)offloaded_result(a.result, a.err);
 }
 
 static void
@@ -210,8 +206,7 @@ pclose(FILE *file)
     if (_PyPth_Offload(offloaded_pclose, &a, 0) < 0) {
         offloaded_pclose(&a);
     }
-    errno = a.err;
-    return a.result;
+    return (int)offloaded_result(a.result, a.err);
 }
 
 
@@ -256,10 +251,11 @@ wait_signal(const sigset_t *set, siginfo_t *info, PyTime_t deadline)
             break;
         }
     }
+    if (result >= 0) {
+        forget_error();
+    }
     if (fd >= 0) {
-        int err = errno;
-        close(fd);
-        errno = err;
+        (void)real(close)(fd);
     }
     return result;
 }

@@ -59,7 +59,21 @@ wait_socket(int fd, short events, PyTime_t *deadline)
         *deadline = _PyPth_SocketDeadline(fd, events == POLLIN ? SO_RCVTIMEO
                                                                : SO_SNDTIMEO);
     }
-    return _PyPth_WaitFd(fd, events, *deadline);
+    int revents = _PyPth_WaitFd(fd, events, *deadline);
+    if (revents < 0) {
+        return -1;
+    }
+    if (events == POLLOUT && (revents & POLLERR)) {
+        // A call that has waited tells of this before it looks at anything
+        // else (kernel, net/core/sock.c, sock_alloc_send_pskb()).
+        int err = 0;
+        socklen_t len = sizeof(err);
+        if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) == 0 && err != 0) {
+            errno = err;
+            return -1;
+        }
+    }
+    return 0;
 }
 
 
@@ -100,8 +114,7 @@ peek_all(struct recvfrom_args *a)
     if (_PyPth_Offload(offloaded_recv, a, _PyPth_INTERRUPTIBLE) < 0) {
         offloaded_recv(a);
     }
-    errno = a->err;
-    return a->result;
+    return offloaded_result(a->result, a->err);
 }
 
 #define PEEK_ALL (MSG_PEEK | MSG_WAITALL)
@@ -131,10 +144,10 @@ recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *addr,
             return (ssize_t)done;
         }
         if (n >= 0 || !would_block()) {
-            return done > 0 ? (ssize_t)done : n;
+            return n >= 0 ? (ssize_t)done + n : done_or_error(done);
         }
         if (wait_socket(fd, POLLIN, &deadline) < 0) {
-            return done > 0 ? (ssize_t)done : -1;
+            return done_or_error(done);
         }
     }
 }
@@ -227,6 +240,7 @@ recvmsg_rest(int fd, struct msghdr *msg, size_t controllen, size_t done,
             break;
         }
     }
+    forget_error();
     msg->msg_controllen = m.msg_controllen;
     msg->msg_flags = m.msg_flags;
     free(copy);
@@ -301,7 +315,7 @@ recvmmsg(int fd, struct mmsghdr *vec, unsigned int vlen, int flags,
     if (timeout != NULL) {
         _PyTime_AsTimespec_clamp(time_left(end), timeout);
     }
-    return done > 0 ? (int)done : -1;
+    return (int)done_or_error(done);
 }
 
 
@@ -326,10 +340,10 @@ sendto(int fd, const void *buf, size_t len, int flags,
             }
         }
         else if (!would_block()) {
-            return done > 0 ? (ssize_t)done : -1;
+            return done_or_error(done);
         }
         if (wait_socket(fd, POLLOUT, &deadline) < 0) {
-            return done > 0 ? (ssize_t)done : -1;
+            return done_or_error(done);
         }
     }
 }
@@ -388,6 +402,7 @@ sendmsg(int fd, const struct msghdr *msg, int flags)
         }
     }
     free(copy);
+    forget_error();
     return (ssize_t)done;
 }
 
@@ -406,11 +421,12 @@ sendmmsg(int fd, struct mmsghdr *vec, unsigned int vlen, int flags)
             return -1;
         }
         done = n > 0 ? (unsigned int)n : 0;
+        forget_error();
     }
     while (done < vlen) {
         ssize_t n = sendmsg(fd, &vec[done].msg_hdr, flags);
         if (n < 0) {
-            return done > 0 ? (int)done : -1;
+            return (int)done_or_error(done);
         }
         vec[done++].msg_len = (unsigned int)n;
     }
@@ -497,8 +513,7 @@ connect(int fd, const struct sockaddr *addr, socklen_t addrlen)
         if (_PyPth_Offload(offloaded_connect, &a, _PyPth_INTERRUPTIBLE) < 0) {
             offloaded_connect(&a);
         }
-        errno = a.err;
-        return a.result;
+        return (int)offloaded_result(a.result, a.err);
     }
     if (err != EINPROGRESS) {
         return -1;
@@ -519,6 +534,7 @@ connect(int fd, const struct sockaddr *addr, socklen_t addrlen)
         errno = err;
         return -1;
     }
+    forget_error();
     return 0;
 }
 

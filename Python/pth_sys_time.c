@@ -145,16 +145,13 @@ offloaded_sem_wait(void *arg)
 static int
 wait_semaphore(struct sem_args *a)
 {
-    int err = errno;
     if (sem_trywait(a->sem) == 0) {
-        errno = err;
         return 0;
     }
     if (_PyPth_Offload(offloaded_sem_wait, a, _PyPth_INTERRUPTIBLE) < 0) {
         offloaded_sem_wait(a);
     }
-    errno = a->err;
-    return a->result;
+    return (int)offloaded_result(a->result, a->err);
 }
 
 MAPPED int

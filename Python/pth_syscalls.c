@@ -234,7 +234,8 @@ _PyPth_WaitFd(int fd, short events, PyTime_t deadline)
         errno = EBADF;
         return -1;
     }
-    return 0;
+    forget_error();
+    return p.revents;
 }
 
 int

@@ -65,7 +65,8 @@ can_switch_with_gil(void)
            && _PyPth_map_syscalls
            && !_PyPth_in_pth
            && !_PyPth_current->waiting
-           && _PyPth_IsKernelThread();
+           && _PyPth_IsKernelThread()
+           && (_PyPth_current->entry_errno = errno, 1);
 }
 
 // May the calling thread let others run?  Not if it is the only one, nor if it
@@ -76,6 +77,35 @@ static inline int
 can_switch(void)
 {
     return _Py_tss_tstate == NULL && can_switch_with_gil();
+}
+
+// A call that succeeds leaves errno alone.  This is called when a mapped call
+// goes on after its first try has failed: back to what errno was when
+// can_switch() was true.
+static inline void
+forget_error(void)
+{
+    errno = _PyPth_current->entry_errno;
+}
+
+// What a call returns that has failed after it has dealt with `done` bytes or
+// messages.
+static inline ssize_t
+done_or_error(size_t done)
+{
+    if (done == 0) {
+        return -1;
+    }
+    forget_error();
+    return (ssize_t)done;
+}
+
+// What a call returns that a kernel thread has made.
+static inline ssize_t
+offloaded_result(ssize_t result, int err)
+{
+    errno = result < 0 ? err : _PyPth_current->entry_errno;
+    return result;
 }
 
 static inline int
@@ -113,8 +143,8 @@ time_left(PyTime_t deadline)
 // True if a call on `fd` fails rather than blocks.
 extern int _PyPth_IsNonblocking(int fd);
 // Wait until `fd` is ready for `events`.
-// Return 0, or -1 and errno: EINTR, EBADF when another thread has closed it,
-// EAGAIN when the deadline has passed.
+// Return what poll() says of it, or -1 and errno: EINTR, EBADF when another
+// thread has closed it, EAGAIN when the deadline has passed.
 extern int _PyPth_WaitFd(int fd, short events, PyTime_t deadline);
 // The same for a call that cannot be told not to block: return 0 also if the
 // call would fail at once, as it does for a non-blocking descriptor.

@@ -412,10 +412,12 @@ static PyTime_t last_poll = 0;
 
 static volatile sig_atomic_t signals = 0;     // received
 static sig_atomic_t signals_told = 0;         // that the main thread knows of
+static volatile sig_atomic_t received[_NSIG]; // which ones, since
 
 void
-_PyPth_SignalReceived(void)
+_PyPth_SignalReceived(int signum)
 {
+    received[signum] = 1;
     signals = (sig_atomic_t)((unsigned int)signals + 1);
     if (!_PyPth_IsKernelThread()) {
         // A foreign thread took it: ours may sit in the kernel.
@@ -438,10 +440,11 @@ main_thread(void)
 }
 
 static void
-tell_thread(_PyPth_thread *thread)
+tell_thread(_PyPth_thread *thread, const sigset_t *set)
 {
     if (_PyPth_IsBlocked(thread) && (thread->flags & _PyPth_INTERRUPTIBLE)
-        && thread->signals_seen != (unsigned int)signals_told)
+        && thread->signals_seen != (unsigned int)signals_told
+        && _PyPth_TakesSignal(thread, set))
     {
         thread->signals_seen = (unsigned int)signals_told;
         _PyPth_WakeThread(thread, _PyPth_INTR);
@@ -452,12 +455,20 @@ static void
 tell_signals(void)
 {
     signals_told = signals;
-    tell_thread(main_thread());
+    sigset_t set;
+    sigemptyset(&set);
+    for (int signum = 1; signum < _NSIG; signum++) {
+        if (received[signum]) {
+            received[signum] = 0;
+            sigaddset(&set, signum);
+        }
+    }
+    tell_thread(main_thread(), &set);
     if (_PyPth_nwaitmasks > 0) {
         // Threads that wait for signals, as far as anybody can tell.
         for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
             if (t->has_waitmask) {
-                tell_thread(t);
+                tell_thread(t, &set);
             }
         }
     }
@@ -533,7 +544,10 @@ idle(void)
         if (_PyPth_PollFds(timeout, shared != NULL ? shared : &mask)
             && signals == signals_told && !_PyPth_slice_expired)
         {
-            // A handler in C that Python knows nothing of.
+            // A handler in C that Python knows nothing of, for whatever signal.
+            for (int signum = 1; signum < _NSIG; signum++) {
+                received[signum] = 1;
+            }
             signals = (sig_atomic_t)((unsigned int)signals + 1);
         }
         last_poll = monotonic();

@@ -91,7 +91,7 @@ extern PyTime_t _PyPth_Deadline(PyTime_t ns);
 
 // Called by the signal handler of signalmodule.c: wake the main thread.
 // Async-signal-safe.
-extern void _PyPth_SignalReceived(void);
+extern void _PyPth_SignalReceived(int signum);
 
 /* Condition variables of the GIL (see pycore_condvar.h).  The mutex that goes
    with one is never held across a switch but by the wait itself, so it has
