@@ -1617,11 +1617,11 @@ class AtOnceTest(Base):
 
     def test_a_call_with_the_gil_stops_all(self):
         r, w = self.pipe()
-        longest = 0
+        longest = last = 0
         stop = []
 
         def run():
-            nonlocal longest
+            nonlocal longest, last
             last = time.monotonic()
             while not stop:
                 now = time.monotonic()
@@ -1636,6 +1636,9 @@ class AtOnceTest(Base):
             writer.stdin.write(b"go\n")
             writer.stdin.flush()
             self.assertEqual(c.read_with_gil(r, 1), (1, 0, b"x"))
+            end = time.monotonic()
+            while last < end:
+                time.sleep(0.001)
             stop.append(1)
         t.join()
         self.assertGreater(longest, 0.1)
