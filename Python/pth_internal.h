@@ -142,6 +142,8 @@ extern void _PyPth_WakeThread(_PyPth_thread *thread, _PyPth_result result);
 extern int _PyPth_ReserveTimers(int nthreads);
 // In the child of a fork: no other thread waits or is ready any more.
 extern void _PyPth_ForgetOthers(void);
+// True if a thread waits for a descriptor or has a deadline.  Async-signal-safe.
+extern int _PyPth_SomeoneWaits(void);
 // True between the call into Pth and the return from it.
 extern int _PyPth_in_pth;
 
@@ -168,6 +170,9 @@ extern void _PyPth_ForgetFds(void);
 
 // Start the timer unless it runs.  Return 0, or -1 and errno.
 extern int _PyPth_StartSlices(void);
+// The process is about to wait, or has one thread: stop the timer that makes
+// computing threads look whether others can go on.
+extern void _PyPth_StopLooking(void);
 // Make the kernel thread that runs Python return from a wait in the kernel.
 // For other kernel threads; async-signal-safe.
 extern void _PyPth_InterruptKernelThread(void);

@@ -8,6 +8,13 @@
 //
 // The kernel looks at CPU timers in its tick: slices are whole ticks (1 to
 // 10 ms, CONFIG_HZ), whatever sys.setswitchinterval() asks for.
+//
+// A thread whose descriptor is ready, or whose sleep is over, shall not wait for
+// a whole slice (bpo-7946, the convoy effect).  So while one thread computes and
+// another one waits for such a thing, a second timer makes the first look at
+// them (_PyPth_LOOK).  It runs on the monotonic clock, which is finer than the
+// tick, and would interrupt a process that is blocked: therefore only a process
+// that has computed for a tick starts it, and idle() stops it.
 
 #include "pth_internal.h"
 #include "pycore_ceval.h"         // _Py_set_eval_breaker_bit()
@@ -26,14 +33,22 @@
 
 #define DEFAULT_SLICE 5000        // as DEFAULT_INTERVAL in ceval_gil.c
 
+// A look takes some 3 us, the signal included: this often, it costs the
+// thread that computes less than a hundredth.
+#define LOOK_NS 500000
+// The timer stops after so many looks that had nobody to look after.
+#define IDLE_LOOKS 20
+
 volatile sig_atomic_t _PyPth_slice_expired = 0;
 
 static unsigned long slice_us = DEFAULT_SLICE;
-static timer_t slice_timer;
+static timer_t slice_timer, look_timer;
 static int have_timer = 0;
 static volatile sig_atomic_t running = 0;
+static volatile sig_atomic_t looking = 0;     // look_timer runs
+static int idle_looks = 0;                    // the handler's
 
-static void slice_handler(int signum);
+static void slice_handler(int signum, siginfo_t *info, void *context);
 
 // Return 0, or -1 and errno.
 static int
@@ -41,40 +56,84 @@ install_handler(int flags)
 {
     struct sigaction sa;
     memset(&sa, 0, sizeof(sa));
-    sa.sa_handler = slice_handler;
-    sa.sa_flags = flags | SA_ONSTACK;
+    sa.sa_sigaction = slice_handler;
+    sa.sa_flags = flags | SA_SIGINFO | SA_ONSTACK;
     return sigaction(SLICE_SIGNAL, &sa, NULL);
 }
 
+// timer_settime() is async-signal-safe.
 static int
-set_timer(unsigned long us)
+set_timer(timer_t timer, long long first_ns, long long then_ns)
 {
     struct itimerspec it;
-    it.it_value.tv_sec = (time_t)(us / 1000000);
-    it.it_value.tv_nsec = (long)(us % 1000000) * 1000;
-    it.it_interval = it.it_value;
-    return timer_settime(slice_timer, 0, &it, NULL);
+    it.it_value.tv_sec = (time_t)(first_ns / 1000000000);
+    it.it_value.tv_nsec = (long)(first_ns % 1000000000);
+    it.it_interval.tv_sec = (time_t)(then_ns / 1000000000);
+    it.it_interval.tv_nsec = (long)(then_ns % 1000000000);
+    return timer_settime(timer, 0, &it, NULL);
+}
+
+static int
+set_slice_timer(void)
+{
+    // To the nearest number of ticks: the kernel would round 5 ms up to 8, with
+    // a tick of 4.  The first half tick keeps clear of that.
+    struct timespec res;
+    long long tick = 1;
+    if (clock_getres(CLOCK_MONOTONIC_COARSE, &res) == 0 && res.tv_nsec > 0) {
+        tick = res.tv_nsec;
+    }
+    long long ticks = ((long long)slice_us * 1000 + tick / 2) / tick;
+    if (ticks < 1) {
+        ticks = 1;
+    }
+    return set_timer(slice_timer, ticks * tick - tick / 2, ticks * tick);
 }
 
 static void
-slice_handler(int Py_UNUSED(signum))
+slice_handler(int Py_UNUSED(signum), siginfo_t *info, void *Py_UNUSED(context))
 {
     int err = errno;
+    int look = (info->si_code == SI_TIMER && info->si_value.sival_int != 0);
     if (_PyPth_nthreads <= 1) {
-        // Nobody to switch to.  timer_settime() is async-signal-safe.
+        // Nobody to switch to.
+        _PyPth_StopLooking();
         if (running) {
             running = 0;
-            (void)set_timer(0);
+            (void)set_timer(slice_timer, 0, 0);
+        }
+        goto done;
+    }
+    PyThreadState *tstate = _Py_tss_tstate;
+    if (_PyPth_SomeoneWaits() && tstate != NULL) {
+        idle_looks = 0;
+        if (!looking) {
+            looking = (set_timer(look_timer, LOOK_NS, LOOK_NS) == 0);
         }
     }
-    else {
+    else if (look && ++idle_looks >= IDLE_LOOKS) {
+        _PyPth_StopLooking();
+    }
+    if (!look) {
         _PyPth_slice_expired = 1;
-        PyThreadState *tstate = _Py_tss_tstate;
-        if (tstate != NULL) {
-            _Py_set_eval_breaker_bit(tstate, _PY_GIL_DROP_REQUEST_BIT);
-        }
     }
+    else if (!_PyPth_slice_expired) {
+        _PyPth_slice_expired = _PyPth_LOOK;
+    }
+    if (tstate != NULL) {
+        _Py_set_eval_breaker_bit(tstate, _PY_GIL_DROP_REQUEST_BIT);
+    }
+done:
     errno = err;
+}
+
+void
+_PyPth_StopLooking(void)
+{
+    if (looking) {
+        looking = 0;
+        (void)set_timer(look_timer, 0, 0);
+    }
 }
 
 int
@@ -99,9 +158,16 @@ _PyPth_StartSlices(void)
         if (timer_create(CLOCK_THREAD_CPUTIME_ID, &ev, &slice_timer) != 0) {
             return -1;
         }
+        ev.sigev_value.sival_int = 1;
+        if (timer_create(CLOCK_MONOTONIC, &ev, &look_timer) != 0) {
+            int err = errno;
+            (void)timer_delete(slice_timer);
+            errno = err;
+            return -1;
+        }
         have_timer = 1;
     }
-    if (set_timer(slice_us) != 0) {
+    if (set_slice_timer() != 0) {
         return -1;
     }
     running = 1;
@@ -113,7 +179,7 @@ _PyPth_SetSlice(unsigned long us)
 {
     slice_us = us >= 1 ? us : 1;
     if (running) {
-        (void)set_timer(slice_us);
+        (void)set_slice_timer();
     }
 }
 
@@ -156,5 +222,6 @@ _PyPth_ForgetSlices(void)
 {
     have_timer = 0;
     running = 0;
+    looking = 0;
     _PyPth_slice_expired = 0;
 }

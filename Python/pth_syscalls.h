@@ -76,7 +76,12 @@ can_switch_with_gil(void)
 static inline int
 can_switch(void)
 {
-    return _Py_tss_tstate == NULL && can_switch_with_gil();
+    if (_Py_tss_tstate != NULL) {
+        // The plain call may block, and would be interrupted.
+        _PyPth_StopLooking();
+        return 0;
+    }
+    return can_switch_with_gil();
 }
 
 // A call that succeeds leaves errno alone.  This is called when a mapped call

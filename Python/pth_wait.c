@@ -520,6 +520,12 @@ look_around(int slice_ended)
     }
 }
 
+int
+_PyPth_SomeoneWaits(void)
+{
+    return ntimers > 0 || _PyPth_nfds_waiting > 0;
+}
+
 // Wait for the next deadline, descriptor or signal: nobody can run.
 static void
 idle(void)
@@ -533,6 +539,7 @@ idle(void)
         _PyTime_AsTimespec_clamp(left, &ts);
         timeout = &ts;
     }
+    _PyPth_StopLooking();
     // A signal that comes in between the look at the counter and the kernel's
     // wait must end that wait.
     sigset_t all, mask;
@@ -675,12 +682,13 @@ void
 _PyPth_EndSlice(void)
 {
     _PyPth_thread *self = _PyPth_current;
+    int only_look = (_PyPth_slice_expired == _PyPth_LOOK);
     _PyPth_slice_expired = 0;
     look_around(1);
     if (woken_head != NULL) {
         run_woken(self);
     }
-    else if (nready > 0) {
+    else if (nready > 0 && !only_look) {
         run_ready(self);
     }
 }

@@ -129,11 +129,14 @@ extern void _PyPth_SemPost(_PyPth_sem *sem);
 
 /* Time slices */
 
-// True when the running thread has used up its time slice.  Set by a signal
-// handler, cleared by _PyPth_EndSlice().
+// True when the running thread has used up its time slice, or _PyPth_LOOK: it
+// shall look whether a thread that waits can go on.  Set by a signal handler,
+// cleared by _PyPth_EndSlice().
 extern volatile sig_atomic_t _PyPth_slice_expired;
+#define _PyPth_LOOK 2
 
-// Let the other threads run, if any can: called without the GIL.
+// Let the other threads run, if any can: called without the GIL.  After a look
+// only those that have just been woken.
 extern void _PyPth_EndSlice(void);
 
 // Set the length of the time slice in microseconds (sys.setswitchinterval()).
