@@ -100,6 +100,13 @@ extern pid_t _PyPth_kernel_pid, _PyPth_kernel_tid;
 
 /* pth_thread.c */
 
+// The version suffix of a libpth with the patches of this repository (pth/), or
+// NULL: the plain one.  With it
+// - waiting threads cost the scheduler nothing, so there is no need to suspend
+//   them;
+// - a switch carries the signal mask along that was set by pth_sigmask().
+extern const char *_PyPth_LibraryPatches(void);
+
 extern int _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize,
                         int detached, Py_uintptr_t *ident,
                         struct _PyPth_job **job);
@@ -192,6 +199,8 @@ extern void _PyPth_ForgetSlices(void);
 
 // The mask of the kernel thread, with all unused bits 0.
 extern void _PyPth_GetSignalMask(sigset_t *mask);
+// Tell Pth the mask of the calling thread, where it has to be told.
+extern void _PyPth_TellSignalMask(void);
 // The calling thread has changed its mask.
 extern void _PyPth_MaskChanged(void);
 // Threads have come or gone: the shared mask has to be made anew.

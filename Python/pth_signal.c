@@ -28,6 +28,17 @@ _PyPth_GetSignalMask(sigset_t *mask)
 }
 
 void
+_PyPth_TellSignalMask(void)
+{
+    if (_PyPth_LibraryPatches() != NULL) {
+        int in_pth = _PyPth_in_pth;
+        _PyPth_in_pth = 1;        // its own sigprocmask() goes straight through
+        (void)pth_sigmask(SIG_SETMASK, &_PyPth_current->sigmask, NULL);
+        _PyPth_in_pth = in_pth;
+    }
+}
+
+void
 _PyPth_MaskStale(void)
 {
     shared_stale = 1;
@@ -58,6 +69,7 @@ _PyPth_MaskChanged(void)
         return;
     }
     _PyPth_GetSignalMask(&self->sigmask);
+    _PyPth_TellSignalMask();
     masks_differ = 1;
     shared_stale = 1;
     if (self->has_pending) {

@@ -140,13 +140,20 @@ select(int nfds, fd_set *r, fd_set *w, fd_set *e, struct timeval *timeout)
 MAPPED int
 sigprocmask(int how, const sigset_t *set, sigset_t *old)
 {
-    if (in_pth()) {
+    int err;
+    if (in_pth() && _PyPth_LibraryPatches() == NULL) {
         if (old != NULL) {
             sigfillset(old);
         }
         return 0;
     }
-    int err = pthread_sigmask(how, set, old);
+    if (in_pth()) {
+        // It asks only when a mask changes.
+        err = _PyPth_sys_sigmask(how, set, old);
+    }
+    else {
+        err = pthread_sigmask(how, set, old);
+    }
     if (err != 0) {
         errno = err;
         return -1;

@@ -9,6 +9,7 @@
 #include "pycore_ceval.h"
 #include "pycore_runtime.h"       // _PyRuntime
 
+#include <dlfcn.h>                // dlsym()
 #include <fcntl.h>                // O_CLOEXEC
 #include <sys/syscall.h>          // SYS_gettid
 #include <unistd.h>               // pipe2()
@@ -240,6 +241,19 @@ _PyPth_Exit(void)
 
 /* Start */
 
+const char *
+_PyPth_LibraryPatches(void)
+{
+    // Of the library that runs, which may not be the one that was linked.
+    static const char *suffix = NULL;
+    static char looked = 0;
+    if (!looked) {
+        looked = 1;
+        suffix = dlsym(RTLD_DEFAULT, "pth_version_local");
+    }
+    return suffix;
+}
+
 // Pth, on the first start of a thread.
 static int
 start_pth(void)
@@ -256,7 +270,9 @@ start_pth(void)
     }
     // The scheduler's pipe (pth_sched.c, pth_scheduler_init()) would be
     // inherited by every program that is executed.
-    if (pipe2(_PyPth_pipe_for_init, O_CLOEXEC | O_NONBLOCK) != 0) {
+    if (_PyPth_LibraryPatches() == NULL
+        && pipe2(_PyPth_pipe_for_init, O_CLOEXEC | O_NONBLOCK) != 0)
+    {
         return -1;
     }
     if (pth_init() == FALSE) {
@@ -271,6 +287,7 @@ start_pth(void)
     (void)pth_ctrl(PTH_CTRL_FAVOURNEW, 0);
     self->tid = pth_self();
     _PyPth_GetSignalMask(&self->sigmask);
+    _PyPth_TellSignalMask();
     return 0;
 }
 

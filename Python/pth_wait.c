@@ -110,6 +110,10 @@ await_remove(_PyPth_thread *thread)
 static void
 suspend_oldest(void)
 {
+    if (_PyPth_LibraryPatches() != NULL) {
+        // It does not walk them.
+        return;
+    }
     while (nawaiting > KEEP_AWAITING) {
         _PyPth_thread *thread = await_head;
         await_remove(thread);

@@ -21,16 +21,19 @@ PyThread__init_thread(void)
     _PyPth_Adopt();
 }
 
-// The version of the library that runs, "GNU Pth 2.0.7".
+// The version of the library that runs, "GNU Pth 2.0.7"; with the patches of
+// pth/ "GNU Pth 2.0.7+cpython-pth.1".
 static PyObject *
 pth_version_info(void)
 {
     // <pth.h>, PTH_VERSION: 0xVRRTLL, where T is 0 for an alpha, 1 for a beta
     // and 2 for a release
     long v = pth_version();
-    return PyUnicode_FromFormat("GNU Pth %d.%d%c%d",
+    const char *patches = _PyPth_LibraryPatches();
+    return PyUnicode_FromFormat("GNU Pth %d.%d%c%d%s",
                                 (int)(v >> 20), (int)(v >> 12 & 0xff),
-                                "ab."[(v >> 8 & 0xf) % 3], (int)(v & 0xff));
+                                "ab."[(v >> 8 & 0xf) % 3], (int)(v & 0xff),
+                                patches != NULL ? patches : "");
 }
 
 /*
