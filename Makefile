@@ -22,14 +22,16 @@ export PTH_PYTHON = $(build)/pth/python
 export STOCK_PYTHON = $(build)/stock/python
 export CPYTHON_SRC = $(build)/src
 
-.PHONY: help demo deps build check programs programs-deps regrtest soak variants \
-    clean distclean
+.PHONY: help demo deps build libpth check programs programs-deps regrtest soak \
+    variants clean distclean
 # One after the other, in the order of the prerequisites.
 .NOTPARALLEL:
 
 help:
 	@echo 'make demo       install what is missing, build, and show what GNU Pth saves'
 	@echo 'make build      build/stock/python and build/pth/python from the same source'
+	@echo 'make libpth     build/libpth, the faster GNU Pth of pth/patches, and with it'
+	@echo '                build/pth-libpth/python'
 	@echo 'make check      build, and run the tests of tests/'
 	@echo 'make programs   build, and run PostgreSQL, WSGI and FastCGI programs as tests'
 	@echo 'make regrtest   the whole test suite of CPython, and where pth differs from stock'
@@ -57,6 +59,10 @@ build:
 	@tools/build-cpython stock $(CONFIGURE_FLAGS)
 	@tools/build-cpython pth $(CONFIGURE_FLAGS)
 
+libpth: build
+	@tools/build-libpth
+	@tools/build-cpython pth-libpth $(CONFIGURE_FLAGS)
+
 # A shell that runs this in the background ignores SIGINT, and a parent may
 # ignore SIGPIPE; the tests of signals need the default.
 check: build
@@ -81,7 +87,9 @@ variants: build
 	@tools/variants $(VARIANTS)
 
 clean:
-	rm -rf $(build)/src $(build)/stock $(build)/pth $(build)/log $(build)/state \
+	rm -rf $(build)/src $(build)/stock $(build)/pth $(build)/pth-libpth \
+	    $(build)/libpth $(build)/libpth.src $(build)/libpth-stock \
+	    $(build)/libpth-stock.src $(build)/log $(build)/state \
 	    $(build)/programs $(build)/regrtest $(build)/variants \
 	    $(build)/*.new $(build)/tmp.*
 

@@ -149,7 +149,10 @@ _PyPth_StartSlices(void)
         sigset_t mask;
         sigemptyset(&mask);
         sigaddset(&mask, SLICE_SIGNAL);
-        pthread_sigmask(SIG_UNBLOCK, &mask, NULL);
+        // Straight: this is no mask that differs from thread to thread.
+        (void)_PyPth_sys_sigmask(SIG_UNBLOCK, &mask, NULL);
+        _PyPth_GetSignalMask(&_PyPth_current->sigmask);
+        _PyPth_TellSignalMask();
         struct sigevent ev;
         memset(&ev, 0, sizeof(ev));
         ev.sigev_notify = SIGEV_THREAD_ID;

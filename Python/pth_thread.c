@@ -206,6 +206,7 @@ run_thread(void *arg)
         if (memcmp(&self->sigmask, &self->start_mask, sizeof(sigset_t)) != 0) {
             self->sigmask = self->start_mask;
             (void)_PyPth_sys_sigmask(SIG_SETMASK, &self->sigmask, NULL);
+            _PyPth_TellSignalMask();
         }
         if (sigsetjmp(self->exit_jump, 0) == 0) {
             self->func(self->arg);
