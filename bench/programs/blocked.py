@@ -1,0 +1,43 @@
+# Threads that are blocked while something else is measured.
+import resource
+import socket
+import threading
+import _thread
+import time
+
+keep = []
+
+
+def start(number="0", how="lock"):
+    """Return when so many threads are blocked, as `how` says."""
+    number = int(number)
+    here = []
+    if how == "lock":
+        lock = threading.Lock()
+        lock.acquire()
+
+        def block():
+            here.append(1)
+            lock.acquire()
+    elif how == "sleep":
+        def block():
+            here.append(1)
+            time.sleep(100_000)
+    elif how == "recv":
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+
+        def block():
+            ours, theirs = socket.socketpair()
+            keep.append(theirs)
+            here.append(1)
+            ours.recv(1)
+    else:
+        raise SystemExit(f"blocked how? lock, sleep, recv, not {how}")
+    for _ in range(number):
+        _thread.start_new_thread(block, ())
+    while len(here) < number:
+        time.sleep(0.001)
+    if number:
+        # The last ones get from here to the call that blocks.
+        time.sleep(0.02)

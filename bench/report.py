@@ -1,0 +1,169 @@
+"""Tables of what was measured."""
+
+import statistics
+
+import cases
+import stats
+
+
+def summarize(result):
+    """The result of a case as it goes into the JSON."""
+    case = result["case"]
+    values = {label: [figures["value"] for figures in runs]
+              for label, runs in result["runs"].items()}
+    summary = {
+        "name": case.name, "group": case.group, "title": case.title,
+        "unit": case.unit, "better": case.better, "error": result["error"],
+        "wanted": case.wanted, "runs": result["runs"],
+        "medians": {}, "quartiles": {}, "comparisons": [],
+    }
+    if not all(values.values()):
+        return summary
+    for label, figures in values.items():
+        low, median, high = stats.quartiles(figures)
+        summary["medians"][label] = median
+        summary["quartiles"][label] = [low, high]
+    stocks = [v.label for v in result["variants"] if v.is_stock]
+    for other in values:
+        if other in stocks:
+            continue
+        for base in stocks:
+            summary["comparisons"].append({
+                "base": base, "other": other,
+                **stats.compare(values[base], values[other], case.better)})
+    return summary
+
+
+# What a figure is divided by, and what it is called then.
+SCALES = {
+    "ns": ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1, "ns")),
+    "s": ((1, "s"), (1e-3, "ms"), (1e-6, "us")),
+    "bytes": ((2 ** 20, "MiB"), (2 ** 10, "KiB"), (1, "B")),
+    "1/s": ((1e3, "k/s"), (1, "/s")),
+    "%": ((1, "%"),),
+    "": ((1, ""),),
+}
+
+
+def figure(value, unit):
+    """A figure with three digits that say something, and its unit."""
+    for divisor, name in SCALES[unit]:
+        if abs(value) >= divisor:
+            break
+    scaled = value / divisor
+    digits = 0 if abs(scaled) >= 100 else 1 if abs(scaled) >= 10 else 2
+    return f"{scaled:,.{digits}f} {name}".strip()
+
+
+def spread(quartiles):
+    """The quartiles, in percent of their middle."""
+    low, high = quartiles
+    middle = (low + high) / 2
+    return f"±{(high - low) / 2 / middle:.0%}" if middle else ""
+
+
+def verdict(comparison):
+    """What the comparison says: a ratio only where there is a difference."""
+    c = comparison
+    if c["verdict"] == stats.TOO_FEW:
+        return f"({c['ratio']:.2f}, {c['verdict']})"
+    ratio = "" if c["verdict"] == stats.SAME else f"{c['ratio']:.2f} "
+    word = "" if c["verdict"] == stats.FASTER else f" {c['verdict']}"
+    return f"{ratio}[{c['low']:.2f}, {c['high']:.2f}]{word}"
+
+
+def goals(case):
+    """Whether the case is as many times faster as wanted: "met", "missed" or
+    nothing."""
+    said = []
+    for comparison in case["comparisons"]:
+        base = cases.stock_variant(comparison["base"])
+        wanted = case["wanted"].get(base)
+        # Within the noise of the goal is as good as reached.
+        if wanted and comparison["high"] is not None:
+            said.append(comparison["high"] >= wanted)
+    if not said:
+        return ""
+    return "met" if all(said) else "missed"
+
+
+def tables(document):
+    """(title, header, rows) of each group."""
+    for group, title in cases.GROUPS.items():
+        chosen = [c for c in document["cases"] if c["group"] == group]
+        labels = list(dict.fromkeys(
+            label for c in chosen for label in c["runs"]))
+        pairs = list(dict.fromkeys(
+            (d["base"], d["other"]) for c in chosen for d in c["comparisons"]))
+        if not chosen:
+            continue
+        header = ["", *labels, *(f"{base} / {other}" for base, other in pairs),
+                  "goal"]
+        rows = []
+        for case in chosen:
+            row = [case["title"]]
+            if case["error"] or not case["medians"]:
+                rows.append(row + ["failed"] + [""] * (len(header) - 2))
+                continue
+            for label in labels:
+                if label in case["medians"]:
+                    row.append(figure(case["medians"][label], case["unit"])
+                               + " " + spread(case["quartiles"][label]))
+                else:
+                    row.append("")
+            found = {(d["base"], d["other"]): verdict(d)
+                     for d in case["comparisons"]}
+            row += [found.get(pair, "") for pair in pairs]
+            rows.append(row + [goals(case)])
+        yield title, header, rows
+
+
+def describe(document):
+    """What was measured where, a line each."""
+    m, load = document["machine"], document["load"]
+    yield (f"{m['processor']}, {m['cores']} cores, "
+           f"{m['memory'] / 2 ** 30:.0f} GiB; {m['system']}, "
+           f"Linux {m['kernel']}, {m['libc']}")
+    for name, p in document["pythons"].items():
+        yield (f"{name}: CPython {p['version']}, {p['threads']} threads"
+               f" ({p['threads_version']}), {p['compiler']},"
+               f" configure {p['configure'] or 'without options'}")
+    yield (f"{document['date']}, mode {document['mode']}, "
+           f"{load['seconds'] / 60:.1f} minutes; load average "
+           f"{load['before']} before, {load['after']} after; other processes"
+           f" kept {load['others']:.2f} processors busy")
+
+
+QUIET = 0.05
+
+
+def warnings(document):
+    if document["load"]["others"] > QUIET:
+        yield ("The machine was not quiet: other processes kept "
+               f"{document['load']['others']:.2f} processors busy. Do not "
+               "trust these figures.")
+
+
+EXPLAIN = f"""\
+Medians, with half the distance of the quartiles in percent. Ratios are those
+of pairs, above 1 where the python on the right is better: their median, and
+an interval that holds it with a probability of {stats.LEVEL:.0%} or more. If 1 is in
+that interval, there is no difference."""
+
+
+def text(document):
+    """Everything, for a terminal."""
+    lines = list(describe(document))
+    lines += ["", EXPLAIN]
+    for title, header, rows in tables(document):
+        lines.append("")
+        widths = [max(len(row[i]) for row in [header, *rows])
+                  for i in range(len(header))]
+        header = [title, *header[1:]]
+        widths[0] = max(widths[0], len(title))
+        for row in [header, *rows]:
+            lines.append("  ".join(
+                cell.ljust(width) if i == 0 else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(row, widths))).rstrip())
+    lines += [""] + [f"WARNING: {w}" for w in warnings(document)]
+    return "\n".join(lines).rstrip()
