@@ -14,7 +14,7 @@ def summarize(result):
     summary = {
         "name": case.name, "group": case.group, "title": case.title,
         "unit": case.unit, "better": case.better, "error": result["error"],
-        "wanted": case.wanted, "runs": result["runs"],
+        "wanted": case.wanted, "curve": case.curve, "runs": result["runs"],
         "medians": {}, "quartiles": {}, "comparisons": [],
     }
     if not all(values.values()):
@@ -23,11 +23,12 @@ def summarize(result):
         low, median, high = stats.quartiles(figures)
         summary["medians"][label] = median
         summary["quartiles"][label] = [low, high]
-    stocks = [v.label for v in result["variants"] if v.is_stock]
-    for other in values:
-        if other in stocks:
+    subjects = [v.label for v in result["variants"]
+                if not v.is_stock and v.label not in case.peers]
+    for base in values:
+        if base in subjects:
             continue
-        for base in stocks:
+        for other in subjects:
             summary["comparisons"].append({
                 "base": base, "other": other,
                 **stats.compare(values[base], values[other], case.better)})
@@ -72,50 +73,80 @@ def verdict(comparison):
     return f"{ratio}[{c['low']:.2f}, {c['high']:.2f}]{word}"
 
 
-def goals(case):
-    """Whether the case is as many times faster as wanted: "met", "missed" or
-    nothing."""
+def goal(case):
+    """Whether the case is as many times better as wanted."""
     said = []
-    for comparison in case["comparisons"]:
-        base = cases.stock_variant(comparison["base"])
-        wanted = case["wanted"].get(base)
-        # Within the noise of the goal is as good as reached.
-        if wanted and comparison["high"] is not None:
-            said.append(comparison["high"] >= wanted)
-    if not said:
-        return ""
-    return "met" if all(said) else "missed"
+    for c in case["comparisons"]:
+        wanted = case["wanted"].get(cases.stock_variant(c["base"]))
+        if wanted is None or c["low"] is None:
+            continue
+        if c["high"] < wanted:
+            said.append(f"{wanted:g} missed")
+        elif c["low"] < wanted:
+            said.append(f"{wanted:g} within noise")
+        else:
+            said.append(f"{wanted:g} met")
+    return ", ".join(said)
+
+
+def cell(case, label):
+    return (figure(case["medians"][label], case["unit"]) + " "
+            + spread(case["quartiles"][label]))
+
+
+def wide_table(chosen):
+    """A row a case, a column a python and a ratio."""
+    labels = list(dict.fromkeys(label for c in chosen for label in c["runs"]))
+    pairs = list(dict.fromkeys(
+        (d["base"], d["other"]) for c in chosen for d in c["comparisons"]))
+    header = [*labels, *(f"{base} / {other}" for base, other in pairs)]
+    has_goals = any(case["wanted"] for case in chosen)
+    rows = []
+    for case in chosen:
+        if not case["medians"]:
+            rows.append([case["title"], "failed"])
+            continue
+        row = [case["title"]]
+        row += [cell(case, label) if label in case["medians"] else ""
+                for label in labels]
+        found = {(d["base"], d["other"]): verdict(d)
+                 for d in case["comparisons"]}
+        row += [found.get(pair, "") for pair in pairs]
+        rows.append(row + ([goal(case)] if has_goals else []))
+    return header + (["goal"] if has_goals else []), rows
+
+
+def long_table(chosen):
+    """A row a python of each case, a column a ratio."""
+    subjects = list(dict.fromkeys(
+        d["other"] for c in chosen for d in c["comparisons"]))
+    rows = []
+    for case in chosen:
+        if not case["medians"]:
+            rows.append([case["title"], "failed"])
+            continue
+        rows.append([case["title"]])
+        for label in case["medians"]:
+            found = {d["other"]: verdict(d) for d in case["comparisons"]
+                     if d["base"] == label}
+            rows.append(["    " + label, cell(case, label),
+                         *(found.get(s, "") for s in subjects)])
+    return ["", *(f"ratio to {s}" for s in subjects)], rows
+
+
+LONG = {"peers", "io"}
 
 
 def tables(document):
-    """(title, header, rows) of each group."""
+    """(group, title, header, rows) of each group."""
     for group, title in cases.GROUPS.items():
         chosen = [c for c in document["cases"] if c["group"] == group]
-        labels = list(dict.fromkeys(
-            label for c in chosen for label in c["runs"]))
-        pairs = list(dict.fromkeys(
-            (d["base"], d["other"]) for c in chosen for d in c["comparisons"]))
-        if not chosen:
-            continue
-        header = ["", *labels, *(f"{base} / {other}" for base, other in pairs),
-                  "goal"]
-        rows = []
-        for case in chosen:
-            row = [case["title"]]
-            if case["error"] or not case["medians"]:
-                rows.append(row + ["failed"] + [""] * (len(header) - 2))
-                continue
-            for label in labels:
-                if label in case["medians"]:
-                    row.append(figure(case["medians"][label], case["unit"])
-                               + " " + spread(case["quartiles"][label]))
-                else:
-                    row.append("")
-            found = {(d["base"], d["other"]): verdict(d)
-                     for d in case["comparisons"]}
-            row += [found.get(pair, "") for pair in pairs]
-            rows.append(row + [goals(case)])
-        yield title, header, rows
+        if chosen:
+            table = long_table if group in LONG else wide_table
+            header, rows = table(chosen)
+            header = [title, *header]
+            rows = [row + [""] * (len(header) - len(row)) for row in rows]
+            yield group, title, header, rows
 
 
 def describe(document):
@@ -128,6 +159,8 @@ def describe(document):
         yield (f"{name}: CPython {p['version']}, {p['threads']} threads"
                f" ({p['threads_version']}), {p['compiler']},"
                f" configure {p['configure'] or 'without options'}")
+    for name, p in document["peers"].items():
+        yield f"{name}: {p['version'] or 'not here: ' + p['missing']}"
     yield (f"{document['date']}, mode {document['mode']}, "
            f"{load['seconds'] / 60:.1f} minutes; load average "
            f"{load['before']} before, {load['after']} after; other processes"
@@ -146,8 +179,7 @@ def warnings(document):
 
 EXPLAIN = f"""\
 Medians, with half the distance of the quartiles in percent. Ratios are those
-of pairs, above 1 where the python on the right is better: their median, and
-an interval that holds it with a probability of {stats.LEVEL:.0%} or more. If 1 is in
+of pairs, above 1 where GNU Pth threads are better: their median, and an interval that holds it with a probability of {stats.LEVEL:.0%} or more. If 1 is in
 that interval, there is no difference."""
 
 
@@ -155,12 +187,10 @@ def text(document):
     """Everything, for a terminal."""
     lines = list(describe(document))
     lines += ["", EXPLAIN]
-    for title, header, rows in tables(document):
+    for _, _, header, rows in tables(document):
         lines.append("")
         widths = [max(len(row[i]) for row in [header, *rows])
                   for i in range(len(header))]
-        header = [title, *header[1:]]
-        widths[0] = max(widths[0], len(title))
         for row in [header, *rows]:
             lines.append("  ".join(
                 cell.ljust(width) if i == 0 else cell.rjust(width)

@@ -68,9 +68,9 @@ def gevent_lock(n):
 
 def gevent_queue(n):
     import gevent
-    from gevent.queue import SimpleQueue
+    from gevent.queue import Queue
 
-    ping, pong = SimpleQueue(), SimpleQueue()
+    ping, pong = Queue(), Queue()
 
     def answer():
         for _ in range(n):
