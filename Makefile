@@ -23,7 +23,7 @@ export STOCK_PYTHON = $(build)/stock/python
 export CPYTHON_SRC = $(build)/src
 
 .PHONY: help demo deps build libpth check programs programs-deps regrtest soak \
-    variants clean distclean
+    variants bench bench-quick clean distclean
 # One after the other, in the order of the prerequisites.
 .NOTPARALLEL:
 
@@ -37,6 +37,8 @@ help:
 	@echo 'make regrtest   the whole test suite of CPython, and where pth differs from stock'
 	@echo 'make soak       threads that do everything at once, for SECONDS, from SEED'
 	@echo 'make variants   debug, shared, optimized, ... builds, and their tests'
+	@echo 'make bench      build, and measure both: half an hour; see docs/benchmarks.md'
+	@echo 'make bench-quick  the same in short: two minutes'
 	@echo 'make clean      remove what was built, keep what was downloaded'
 	@echo 'make distclean  remove that, too'
 	@echo
@@ -86,14 +88,21 @@ soak: build
 variants: build
 	@tools/variants $(VARIANTS)
 
+# Python 2.7 is one of those that are measured beside ours; it may be missing.
+bench bench-quick: deps build
+	@bench/get-python27 $(build)/python2.7 || :
+	@bench/run $(if $(filter %-quick,$@),--quick) \
+	    stock=$(STOCK_PYTHON) pth=$(PTH_PYTHON)
+	@bench/publish $(build)/bench/$(if $(filter %-quick,$@),quick,full).json
+
 clean:
 	rm -rf $(build)/src $(build)/stock $(build)/pth $(build)/pth-libpth \
 	    $(build)/libpth $(build)/libpth.src $(build)/libpth-stock \
 	    $(build)/libpth-stock.src $(build)/log $(build)/state \
-	    $(build)/programs $(build)/regrtest $(build)/variants \
+	    $(build)/programs $(build)/regrtest $(build)/variants $(build)/bench \
 	    $(build)/*.new $(build)/tmp.*
 
 # BUILD may be a directory that holds something else.
 distclean: clean
-	rm -rf $(build)/cache
+	rm -rf $(build)/cache $(build)/python2.7
 	[ ! -d $(build) ] || rmdir --ignore-fail-on-non-empty $(build)

@@ -138,7 +138,7 @@ LONG = {"peers", "io"}
 
 
 def tables(document):
-    """(group, title, header, rows) of each group."""
+    """(group, header, rows) of each group: lists of cells."""
     for group, title in cases.GROUPS.items():
         chosen = [c for c in document["cases"] if c["group"] == group]
         if chosen:
@@ -146,7 +146,23 @@ def tables(document):
             header, rows = table(chosen)
             header = [title, *header]
             rows = [row + [""] * (len(header) - len(row)) for row in rows]
-            yield group, title, header, rows
+            yield group, header, rows
+    if document["programs"]:
+        yield "programs", *programs_table(document)
+
+
+def programs_table(document):
+    header = ["Whole programs", "", *document["pythons"]]
+    rows = []
+    for program in document["programs"]:
+        found = program["pythons"].values()
+        name = program["title"]
+        for key, title in (("calls", "system calls"), ("futex", "futex calls"),
+                           ("futex_wait", "futex calls that wait")):
+            rows.append([name, title, *(f"{p[key]:,}" for p in found)])
+            name = ""
+        rows.append(["", "seconds", *(f"{p['seconds']:.3f}" for p in found)])
+    return header, rows
 
 
 def describe(document):
@@ -178,16 +194,17 @@ def warnings(document):
 
 
 EXPLAIN = f"""\
-Medians, with half the distance of the quartiles in percent. Ratios are those
-of pairs, above 1 where GNU Pth threads are better: their median, and an interval that holds it with a probability of {stats.LEVEL:.0%} or more. If 1 is in
-that interval, there is no difference."""
+Medians, with half the distance of the quartiles in percent. Ratios are those of
+pairs, above 1 where GNU Pth threads are better: their median, and an interval
+that holds it with a probability of {stats.LEVEL:.0%} or more. Where 1 is in that
+interval there is no difference."""
 
 
 def text(document):
     """Everything, for a terminal."""
     lines = list(describe(document))
     lines += ["", EXPLAIN]
-    for _, _, header, rows in tables(document):
+    for _, header, rows in tables(document):
         lines.append("")
         widths = [max(len(row[i]) for row in [header, *rows])
                   for i in range(len(header))]
@@ -197,3 +214,16 @@ def text(document):
                 for i, (cell, width) in enumerate(zip(row, widths))).rstrip())
     lines += [""] + [f"WARNING: {w}" for w in warnings(document)]
     return "\n".join(lines).rstrip()
+
+
+def markdown(header, rows, numbers_from=1):
+    """A table for docs/."""
+    lines = ["| " + " | ".join(header) + " |",
+             "|" + "".join("---|" if i < numbers_from else "--:|"
+                           for i in range(len(header)))]
+    for row in rows:
+        # Markdown would eat the indent.
+        cells = ["&nbsp;&nbsp;" + c.strip() if c.startswith(" ") else c
+                 for c in row]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
