@@ -35,6 +35,8 @@ typedef struct _PyPth_thread {
     _PyPth_place place;
     char suspended;               // taken out of Pth's waiting queue
     char counted;                 // counted in `nready`
+    char urgent;                  // counted in `nurgent`
+    char computes;                // its slice ended, and it has not waited since
     // A condition of its own, because one that several threads wait for has
     // no order, and loses wake-ups: pth_cond_notify() keeps one flag, so two
     // notifications before one pass of the scheduler wake one waiter.

@@ -174,9 +174,8 @@ finish(_PyPth_thread *self)
     list_remove(self);
     _PyPth_MaskStale();
     self->has_pending = 0;
-    _PyPth_nthreads--;
-    if (_PyPth_nthreads == 1) {
-        // The last one's blocking calls are plain ones.
+    if (--_PyPth_nthreads <= 1) {
+        // The last one\'s blocking calls are plain ones.
         _PyPth_StopLooking();
     }
     struct _PyPth_job *job = self->job;

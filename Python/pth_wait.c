@@ -35,6 +35,26 @@ static int nready = 0;
 // Passes of the scheduler that came back.
 static unsigned long switches = 0;
 
+// Threads that were started or woken, and have not run since.  They go before
+// threads whose slices have ended, which may be ahead of them in Pth's ready
+// queue: each of those would keep them waiting for a whole slice (bpo-7946).
+static int nurgent = 0;
+static _PyPth_thread *last_urgent;
+
+// It is the turn of those whose slices have ended, whoever is urgent: threads that
+// wake each other for ever use up slices, too.
+static int turn_of_computing = 0;
+
+static inline void
+count_urgent(_PyPth_thread *thread)
+{
+    if (!thread->urgent) {
+        thread->urgent = 1;
+        nurgent++;
+    }
+    last_urgent = thread;
+}
+
 static inline void
 count_ready(_PyPth_thread *thread)
 {
@@ -150,6 +170,13 @@ came_back(_PyPth_thread *self)
         self->counted = 0;
         nready--;
     }
+    if (self->urgent) {
+        self->urgent = 0;
+        nurgent--;
+    }
+    if (last_urgent == self) {
+        last_urgent = NULL;
+    }
     switches++;
     suspend_oldest();
 }
@@ -182,6 +209,7 @@ run_woken(_PyPth_thread *self)
     assert(thread != self);
     thread->place = PTH_READY;
     count_ready(thread);
+    count_urgent(thread);
     if (thread->suspended) {
         thread->suspended = 0;
         (void)pth_resume(thread->tid);
@@ -192,13 +220,16 @@ run_woken(_PyPth_thread *self)
     switch_end(self, k);
 }
 
-// Hand it to the next ready thread, and come back in turn.
+// Hand it to `thread`, or to the next ready one if that is NULL, and come back
+// in turn.
 static void
-run_ready(_PyPth_thread *self)
+run_ready(_PyPth_thread *self, _PyPth_thread *thread)
 {
     stay_ready(self);
     kept k = switch_begin();
-    (void)pth_yield(NULL);
+    if (thread == NULL || !pth_yield(thread->tid)) {
+        (void)pth_yield(NULL);
+    }
     switch_end(self, k);
 }
 
@@ -219,7 +250,7 @@ await(_PyPth_thread *self)
     switch_end(self, k);
     if (switches == before + 1) {
         // pth_cond_await() had no memory for its event, and came back at once.
-        run_ready(self);
+        run_ready(self, NULL);
     }
 }
 
@@ -497,6 +528,7 @@ _PyPth_WakeThread(_PyPth_thread *thread, _PyPth_result result)
     }
     else if (thread->place == PTH_READY) {
         count_ready(thread);
+        count_urgent(thread);
     }
 }
 
@@ -596,6 +628,7 @@ begin_wait(_PyPth_thread *self, PyTime_t deadline, int flags)
 {
     assert(!self->waiting && self->place == PTH_RUNNING);
     self->waiting = 1;
+    self->computes = 0;
     self->result = 0;
     self->flags = (char)flags;
     self->deadline = deadline;
@@ -689,12 +722,26 @@ _PyPth_EndSlice(void)
     int only_look = (_PyPth_slice_expired == _PyPth_LOOK);
     _PyPth_slice_expired = 0;
     look_around(1);
+    if (!only_look) {
+        if (!self->computes) {
+            turn_of_computing = 1;
+        }
+        self->computes = 1;
+    }
     if (woken_head != NULL) {
         run_woken(self);
     }
     else if (nready > 0 && !only_look) {
-        run_ready(self);
+        run_ready(self, NULL);
     }
+    else {
+        return;
+    }
+    // Back in turn.
+    while (nurgent > 0 && !turn_of_computing) {
+        run_ready(self, last_urgent);
+    }
+    turn_of_computing = 0;
 }
 
 void
@@ -716,6 +763,7 @@ _PyPth_Ready(_PyPth_thread *thread)
 {
     thread->place = PTH_READY;
     count_ready(thread);
+    count_urgent(thread);
 }
 
 void
@@ -736,11 +784,14 @@ _PyPth_ForgetOthers(void)
     await_head = await_tail = NULL;
     nawaiting = 0;
     nready = 0;
+    nurgent = 0;
+    last_urgent = NULL;
     ntimers = 0;
     _PyPth_ForgetFds();
     signals_told = signals;
     _PyPth_thread *self = _PyPth_current;
     self->counted = 0;
+    self->urgent = 0;
     self->timer = -1;
     self->fds = NULL;
     _PyPth_nwaitmasks = self->has_waitmask;

@@ -377,6 +377,110 @@ class SliceTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out, "True True")
 
+    # How much CPU time another thread burns while something is done: slices of
+    # 0.1 s tell whether each step waited for one.
+    BURN = """
+        import socket, sys, threading, time
+        sys.setswitchinterval(0.1)
+        stop = []
+        def burn():
+            while not stop:
+                pass
+        burner = threading.Thread(target=burn)
+        def slices(job):
+            burner.start()
+            start = time.process_time()
+            job()
+            used = time.process_time() - start
+            stop.append(1)
+            burner.join()
+            return used / 0.1
+        """
+
+    def slices_are_few(self, job):
+        out = self.run_ok(textwrap.dedent(self.BURN) + textwrap.dedent(job))
+        self.assertLess(float(out), 10)
+
+    def test_a_sleeper_waits_for_no_slice(self):
+        # bpo-7946.  It may for the first one: then the timer is started.
+        self.slices_are_few("""
+            def job():
+                for _ in range(20):
+                    time.sleep(0.001)
+            print(slices(job))
+            """)
+
+    def test_a_ready_descriptor_waits_for_no_slice(self):
+        self.slices_are_few("""
+            a, b = socket.socketpair()
+            def echo():
+                while data := b.recv(1):
+                    time.sleep(0.001)
+                    b.send(data)
+            threading.Thread(target=echo).start()
+            def job():
+                for _ in range(20):
+                    a.send(b"x")
+                    a.recv(1)
+            print(slices(job))
+            a.close()
+            """)
+
+    def test_a_hand_off_waits_for_no_slice(self):
+        # A computing thread whose slice has ended is ready, too, and first in
+        # the queue.
+        self.slices_are_few("""
+            ping, pong = threading.Lock(), threading.Lock()
+            ping.acquire()
+            pong.acquire()
+            def answer():
+                for _ in range(40):
+                    ping.acquire()
+                    pong.release()
+            threading.Thread(target=answer).start()
+            def job():
+                for _ in range(40):
+                    ping.release()
+                    pong.acquire()
+            print(slices(job))
+            """)
+
+    def test_a_new_thread_waits_for_no_slice(self):
+        self.slices_are_few("""
+            def job():
+                for _ in range(20):
+                    t = threading.Thread(target=len, args=("",))
+                    t.start()
+                    t.join()
+            print(slices(job))
+            """)
+
+    def test_a_computing_thread_has_its_turn(self):
+        # Beside two that are never done handing a lock to each other.
+        out = self.run_ok("""
+            import threading, time
+            ping, pong = threading.Lock(), threading.Lock()
+            ping.acquire()
+            pong.acquire()
+            stop = []
+            def answer():
+                while not stop:
+                    ping.acquire()
+                    pong.release()
+            def ask():
+                while not stop:
+                    ping.release()
+                    pong.acquire()
+                ping.release()
+            for f in answer, ask:
+                threading.Thread(target=f).start()
+            for _ in range(1000000):
+                pass
+            stop.append(1)
+            print("done")
+            """)
+        self.assertEqual(out, "done")
+
     def test_the_slice_interrupts_no_system_call(self):
         # Each of these calls is made by C code that does not retry.
         libc = ctypes.CDLL(None, use_errno=True)
