@@ -218,6 +218,8 @@ CASES = [
     convoy(1, 1, "echo, 1 socket, 1 CPU-bound", quick=True),
     convoy(1, 2, "echo, 1 socket, 2 CPU-bound"),
     convoy(50, 1, "echo, 50 sockets, 1 CPU-bound"),
+    Case("lock_beside_1_compute", "busy", "Lock ping-pong, 1 CPU-bound",
+         "handoff.py", ("lock", "1", "compute"), quick=True),
     Case("latency_fd", "busy", "from send() until recv() has it", "latency.py",
          ("fd", "100"), ("fd", "30"), wanted={STOCK_1: 1.0, STOCK_N: 1.0},
          quick=True),

@@ -190,7 +190,7 @@ for python in "$STOCK_PYTHON" "$PTH_PYTHON"; do
     for kind in lock simplequeue queue condition event semaphore barrier; do
         measure handoff.py $kind
     done
-    for how in lock sleep recv; do
+    for how in lock sleep recv compute; do
         measure handoff.py lock 5 $how
     done
     measure threads.py start_join

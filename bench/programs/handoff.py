@@ -3,8 +3,8 @@
 #
 # usage: handoff.py KIND [BLOCKED [HOW]]
 #
-# KIND is one of the classes below; BLOCKED threads wait for a lock, sleep, or
-# are in recv(), as HOW says: lock, sleep, recv.
+# KIND is one of the classes below; BLOCKED threads wait for a lock, sleep, are in
+# recv(), or compute, as HOW says: lock, sleep, recv, compute.
 import queue
 import sys
 import threading
