@@ -1,0 +1,553 @@
+/* What the patches of pth/patches change in GNU Pth, one function a behaviour.
+
+   usage: behaviour NAME
+
+   Exits 0 if it is so; else says what is not, and exits 1. */
+
+#include <pth.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fenv.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CHECK(what) \
+    do { \
+        if (!(what)) { \
+            fprintf(stderr, "line %d: not so: %s\n", __LINE__, #what); \
+            exit(1); \
+        } \
+    } while (0)
+
+static pth_cond_t cond = PTH_COND_INIT;
+static pth_mutex_t mutex = PTH_MUTEX_INIT;
+static int order[16], norder;
+
+static pth_t
+spawn(void *(*func)(void *), void *arg)
+{
+    pth_attr_t attr = pth_attr_new();
+    pth_attr_set(attr, PTH_ATTR_STACK_SIZE, 32 * 1024);
+    pth_t t = pth_spawn(attr, func, arg);
+    CHECK(t != NULL);
+    pth_attr_destroy(attr);
+    return t;
+}
+
+/* Let all others run until they wait. */
+static void
+settle(void)
+{
+    for (int i = 0; i < 20; i++) {
+        pth_yield(NULL);
+    }
+}
+
+/* ---- signal masks */
+
+static int told;
+
+static void *
+block_one(void *arg)
+{
+    int sig = (int)(long)arg;
+    sigset_t set, now;
+    sigemptyset(&set);
+    sigaddset(&set, sig);
+    (told ? pth_sigmask : sigprocmask)(SIG_BLOCK, &set, NULL);
+    for (int i = 0; i < 10; i++) {
+        pth_yield(NULL);
+        sigprocmask(SIG_BLOCK, NULL, &now);
+        CHECK(sigismember(&now, sig));
+        CHECK(sigismember(&now, SIGUSR1) == (sig == SIGUSR1));
+    }
+    return NULL;
+}
+
+static void
+masks(void)
+{
+    pth_t a = spawn(block_one, (void *)SIGUSR1);
+    pth_t b = spawn(block_one, (void *)SIGUSR2);
+    sigset_t now;
+    for (int i = 0; i < 10; i++) {
+        pth_yield(NULL);
+        sigprocmask(SIG_BLOCK, NULL, &now);
+        CHECK(!sigismember(&now, SIGUSR1) && !sigismember(&now, SIGUSR2));
+    }
+    pth_join(a, NULL);
+    pth_join(b, NULL);
+}
+
+static void
+masks_by_pth_sigmask(void)
+{
+    told = 1;
+    masks();
+}
+
+static volatile sig_atomic_t handled;
+
+static void
+handler(int sig)
+{
+    (void)sig;
+    handled++;
+}
+
+/* One thread blocks the signal, the other does not: it comes in while both
+   wait and the process sleeps. */
+static void *
+block_and_wait(void *arg)
+{
+    sigset_t set;
+    sigfillset(&set);
+    pth_sigmask(SIG_BLOCK, &set, NULL);
+    pth_nap(pth_time(0, 400000));
+    CHECK(handled == *(int *)arg);
+    return NULL;
+}
+
+static void
+signal_in_sleep(void)
+{
+    int wanted = 1;
+    struct timespec start, end;
+    signal(SIGALRM, handler);
+    pth_t t = spawn(block_and_wait, &wanted);
+    struct itimerval it = {{0, 0}, {0, 100000}};
+    setitimer(ITIMER_REAL, &it, NULL);
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    pth_nap(pth_time(0, 300000));
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    CHECK(handled == 1);
+    CHECK((end.tv_sec - start.tv_sec) * 1000000000L + end.tv_nsec
+          - start.tv_nsec >= 300000000L);
+    pth_join(t, NULL);
+}
+
+static void
+sigwait_one(void)
+{
+    sigset_t set;
+    int sig = 0;
+    sigemptyset(&set);
+    sigaddset(&set, SIGALRM);
+    pth_sigmask(SIG_BLOCK, &set, NULL);
+    struct itimerval it = {{0, 0}, {0, 50000}};
+    setitimer(ITIMER_REAL, &it, NULL);
+    CHECK(pth_sigwait(&set, &sig) == 0 && sig == SIGALRM);
+}
+
+/* ---- the context of a thread */
+
+static void *
+own_context(void *arg)
+{
+    int mode = (long)arg ? FE_UPWARD : FE_TOWARDZERO;
+    fesetround(mode);
+    errno = (int)(long)arg + 1000;
+    for (int i = 0; i < 10; i++) {
+        pth_yield(NULL);
+        CHECK(errno == (int)(long)arg + 1000);
+        CHECK(fegetround() == mode);
+    }
+    return NULL;
+}
+
+static void
+errno_and_rounding(void)
+{
+    pth_t a = spawn(own_context, (void *)0), b = spawn(own_context, (void *)1);
+    pth_join(a, NULL);
+    pth_join(b, NULL);
+    CHECK(fegetround() == FE_TONEAREST);
+}
+
+/* ---- order */
+
+static void *
+take_mutex(void *arg)
+{
+    CHECK(pth_mutex_acquire(&mutex, FALSE, NULL));
+    order[norder++] = (int)(long)arg;
+    CHECK(pth_mutex_release(&mutex));
+    return NULL;
+}
+
+static void *
+take_cond(void *arg)
+{
+    CHECK(pth_mutex_acquire(&mutex, FALSE, NULL));
+    CHECK(pth_cond_await(&cond, &mutex, NULL));
+    order[norder++] = (int)(long)arg;
+    CHECK(pth_mutex_release(&mutex));
+    return NULL;
+}
+
+static void
+mutex_in_order(void)
+{
+    pth_t t[8];
+    CHECK(pth_mutex_acquire(&mutex, FALSE, NULL));
+    for (long i = 0; i < 8; i++) {
+        t[i] = spawn(take_mutex, (void *)i);
+        settle();
+    }
+    CHECK(pth_mutex_release(&mutex));
+    for (int i = 0; i < 8; i++) {
+        pth_join(t[i], NULL);
+        CHECK(order[i] == i);
+    }
+}
+
+static void
+cond_in_order(void)
+{
+    pth_t t[8];
+    for (long i = 0; i < 8; i++) {
+        t[i] = spawn(take_cond, (void *)i);
+        settle();
+    }
+    for (int i = 0; i < 3; i++) {
+        CHECK(pth_cond_notify(&cond, FALSE));
+        settle();
+        CHECK(norder == i + 1 && order[i] == i);
+    }
+    CHECK(pth_cond_notify(&cond, TRUE));
+    for (int i = 0; i < 8; i++) {
+        pth_join(t[i], NULL);
+        CHECK(order[i] == i);
+    }
+}
+
+/* A waiter that is cancelled when it has just been woken takes the mutex from
+   nobody. */
+static void
+cancelled_waiter(void)
+{
+    CHECK(pth_mutex_acquire(&mutex, FALSE, NULL));
+    pth_t a = spawn(take_mutex, (void *)0);
+    settle();
+    pth_t b = spawn(take_mutex, (void *)1);
+    settle();
+    CHECK(pth_mutex_release(&mutex));
+    CHECK(pth_cancel(a));
+    pth_join(a, NULL);
+    pth_join(b, NULL);
+    CHECK(norder == 1 && order[0] == 1);
+}
+
+/* ---- suspend and resume */
+
+static void
+suspended_waiter(void)
+{
+    pth_t t = spawn(take_cond, (void *)7);
+    settle();
+    CHECK(pth_suspend(t));
+    CHECK(pth_cond_notify(&cond, FALSE));
+    settle();
+    CHECK(norder == 0);
+    CHECK(pth_resume(t));
+    settle();
+    CHECK(norder == 1);
+    pth_join(t, NULL);
+    t = spawn(take_cond, (void *)8);
+    settle();
+    CHECK(pth_suspend(t));
+    CHECK(pth_resume(t));
+    settle();
+    CHECK(norder == 1);
+    CHECK(pth_cond_notify(&cond, FALSE));
+    pth_join(t, NULL);
+    CHECK(norder == 2);
+}
+
+/* A suspended thread that was woken for the mutex does not keep others from
+   it. */
+static void
+suspended_with_mutex(void)
+{
+    CHECK(pth_mutex_acquire(&mutex, FALSE, NULL));
+    pth_t a = spawn(take_mutex, (void *)0);
+    settle();
+    pth_t b = spawn(take_mutex, (void *)1);
+    settle();
+    CHECK(pth_suspend(a));
+    CHECK(pth_mutex_release(&mutex));
+    pth_join(b, NULL);
+    CHECK(pth_resume(a));
+    pth_join(a, NULL);
+    CHECK(order[0] == 1 && order[1] == 0);
+}
+
+/* ---- many */
+
+static long nrun;
+
+static void *
+wait_once(void *arg)
+{
+    (void)arg;
+    CHECK(pth_mutex_acquire(&mutex, FALSE, NULL));
+    CHECK(pth_cond_await(&cond, &mutex, NULL));
+    nrun++;
+    CHECK(pth_mutex_release(&mutex));
+    return NULL;
+}
+
+static void
+ten_thousand_blocked(void)
+{
+    static pth_t t[10000];
+    for (int i = 0; i < 10000; i++) {
+        t[i] = spawn(wait_once, NULL);
+    }
+    settle();
+    for (int i = 0; i < 100; i++) {
+        CHECK(pth_cond_notify(&cond, FALSE));
+    }
+    settle();
+    CHECK(nrun == 100);
+    CHECK(pth_cond_notify(&cond, TRUE));
+    for (int i = 0; i < 10000; i++) {
+        CHECK(pth_join(t[i], NULL));
+    }
+    CHECK(nrun == 10000);
+}
+
+static pth_time_t last_woken;
+
+static void *
+nap(void *arg)
+{
+    long ms = (long)arg;
+    struct timespec now, start;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    CHECK(pth_nap(pth_time(0, ms * 1000)));
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    CHECK((now.tv_sec - start.tv_sec) * 1000L
+          + (now.tv_nsec - start.tv_nsec) / 1000000L >= ms - 1);
+    nrun++;
+    return NULL;
+}
+
+static void
+many_sleepers(void)
+{
+    static pth_t t[3000];
+    (void)last_woken;
+    for (long i = 0; i < 3000; i++) {
+        t[i] = spawn(nap, (void *)(1 + i * 7919 % 400));
+    }
+    for (int i = 0; i < 3000; i++) {
+        CHECK(pth_join(t[i], NULL));
+    }
+    CHECK(nrun == 3000);
+}
+
+/* ---- descriptors */
+
+static int fds[2];
+
+static void *
+write_one(void *arg)
+{
+    (void)arg;
+    pth_nap(pth_time(0, 20000));
+    CHECK(pth_write(fds[1], "x", 1) == 1);
+    return NULL;
+}
+
+static void
+high_descriptor(void)
+{
+    struct rlimit limit;
+    char c;
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    limit.rlim_cur = limit.rlim_max;
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > 2001);
+    CHECK(pipe(fds) == 0 && dup2(fds[0], 2000) == 2000
+          && dup2(fds[1], 2001) == 2001);
+    fds[0] = 2000;
+    fds[1] = 2001;
+    pth_t t = spawn(write_one, NULL);
+    CHECK(pth_read(fds[0], &c, 1) == 1 && c == 'x');
+    pth_join(t, NULL);
+    t = spawn(write_one, NULL);
+    struct pollfd p = {fds[0], POLLIN, 0};
+    CHECK(pth_poll(&p, 1, 5000) == 1 && p.revents == POLLIN);
+    pth_join(t, NULL);
+    CHECK(pth_read(fds[0], &c, 1) == 1);
+    CHECK(pth_poll(&p, 1, 10) == 0);
+}
+
+static void
+select_two(void)
+{
+    fd_set r;
+    struct timeval tv = {5, 0};
+    CHECK(pipe(fds) == 0);
+    pth_t t = spawn(write_one, NULL);
+    FD_ZERO(&r);
+    FD_SET(fds[0], &r);
+    CHECK(pth_select(fds[0] + 1, &r, NULL, NULL, &tv) == 1);
+    CHECK(FD_ISSET(fds[0], &r));
+    pth_join(t, NULL);
+}
+
+static void *
+read_one(void *arg)
+{
+    char c;
+    long n = pth_read(*(int *)arg, &c, 1);
+    return (void *)n;
+}
+
+/* Every one of many threads that wait for the same descriptor gets its own
+   byte. */
+static void
+one_descriptor_many_waiters(void)
+{
+    pth_t t[10];
+    void *n;
+    CHECK(pipe(fds) == 0);
+    fcntl(fds[0], F_SETFL, O_NONBLOCK);
+    fcntl(fds[0], F_SETFL, 0);
+    for (int i = 0; i < 10; i++) {
+        t[i] = spawn(read_one, &fds[0]);
+    }
+    settle();
+    for (int i = 0; i < 10; i++) {
+        CHECK(pth_write(fds[1], "x", 1) == 1);
+        pth_nap(pth_time(0, 2000));
+    }
+    for (int i = 0; i < 10; i++) {
+        CHECK(pth_join(t[i], &n) && n == (void *)1);
+    }
+}
+
+/* As with select(2): the wait ends, and fails. */
+static void
+closed_descriptor(void)
+{
+    void *n;
+    CHECK(pipe(fds) == 0);
+    pth_t t = spawn(read_one, &fds[0]);
+    settle();
+    close(fds[0]);
+    for (int i = 0; i < 200 && t != NULL; i++) {
+        pth_nap(pth_time(0, 10000));
+    }
+    CHECK(pth_join(t, &n) && n == (void *)-1);
+}
+
+/* A regular file is always ready, though epoll(7) does not take it. */
+static void
+regular_file(void)
+{
+    int fd = open("/proc/self/exe", O_RDONLY);
+    pth_event_t ev = pth_event(PTH_EVENT_FD | PTH_UNTIL_FD_READABLE, fd);
+    CHECK(pth_wait(ev) == 1 && pth_event_status(ev) == PTH_STATUS_OCCURRED);
+}
+
+/* Programs that are executed inherit no descriptor of Pth. */
+static void
+close_on_exec(void)
+{
+    struct timeval tv = {0, 50000};
+    fd_set r;
+    CHECK(pipe2(fds, O_CLOEXEC) == 0);
+    FD_ZERO(&r);
+    FD_SET(fds[0], &r);
+    CHECK(pth_select(fds[0] + 1, &r, NULL, NULL, &tv) == 0);
+    for (int fd = 3; fd < 64; fd++) {
+        int flags = fcntl(fd, F_GETFD);
+        CHECK(flags == -1 || (flags & FD_CLOEXEC));
+    }
+}
+
+static int turn;
+static pth_cond_t other = PTH_COND_INIT;
+
+static void *
+answer(void *arg)
+{
+    (void)arg;
+    CHECK(pth_mutex_acquire(&mutex, FALSE, NULL));
+    for (;;) {
+        while (turn != 1) {
+            pth_cond_await(&other, &mutex, NULL);
+        }
+        turn = 0;
+        pth_cond_notify(&cond, FALSE);
+    }
+    return NULL;
+}
+
+/* For strace: 10,000 round trips. */
+static void
+pingpong(void)
+{
+    pth_sigmask(SIG_BLOCK, NULL, NULL);
+    spawn(answer, NULL);
+    CHECK(pth_mutex_acquire(&mutex, FALSE, NULL));
+    for (int i = 0; i < 10000; i++) {
+        turn = 1;
+        pth_cond_notify(&other, FALSE);
+        while (turn != 0) {
+            pth_cond_await(&cond, &mutex, NULL);
+        }
+    }
+    exit(0);
+}
+
+static const struct {
+    const char *name;
+    void (*func)(void);
+} tests[] = {
+#define TEST(name) {#name, name},
+    TEST(masks)
+    TEST(masks_by_pth_sigmask)
+    TEST(signal_in_sleep)
+    TEST(sigwait_one)
+    TEST(errno_and_rounding)
+    TEST(mutex_in_order)
+    TEST(cond_in_order)
+    TEST(cancelled_waiter)
+    TEST(suspended_waiter)
+    TEST(suspended_with_mutex)
+    TEST(ten_thousand_blocked)
+    TEST(many_sleepers)
+    TEST(high_descriptor)
+    TEST(select_two)
+    TEST(one_descriptor_many_waiters)
+    TEST(closed_descriptor)
+    TEST(regular_file)
+    TEST(close_on_exec)
+    TEST(pingpong)
+};
+
+int
+main(int argc, char **argv)
+{
+    for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+        if (argc == 1) {
+            puts(tests[i].name);
+        }
+        else if (strcmp(argv[1], tests[i].name) == 0) {
+            CHECK(pth_init());
+            tests[i].func();
+            return 0;
+        }
+    }
+    return argc == 1 ? 0 : 2;
+}
