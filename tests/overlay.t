@@ -554,4 +554,42 @@ for f in $(patches "$repo"); do
 +++ b/${f%.patch}"
 done
 
+# ---- GNU Pth: Debian's source package of it, if tools/build-libpth got it
+
+dsc=$(ls "$build"/cache/pth_*.dsc 2> /dev/null | head -n 1)
+if [ -n "$dsc" ] && command -v quilt > /dev/null 2>&1; then
+    mkdir "$tmp/pthrepo" && cp -a "$top/tools" "$top/pth" "$tmp/pthrepo/" || exit 1
+    overlay=$tmp/pthrepo/tools/overlay
+    pth=$tmp/pth
+    dpkg-source --no-check -x "$dsc" "$pth" > /dev/null 2>&1 ||
+        die "dpkg-source fails on $dsc"
+    snapshot "$pth" > "$tmp/pth.before"
+    ok "a GNU Pth tree is recognised" "$overlay" check "$pth"
+    like "and named" "$out" 'pth/patches apply to .* \(GNU Pth 2\.0\.7\)'
+    ok "the patches apply to Debian's GNU Pth without fuzz" "$overlay" apply "$pth"
+    run "$overlay" apply "$pth"
+    one_error "not twice" 'applied to .* already'
+    ok "refresh of what was not edited" "$overlay" refresh "$pth"
+    ok "leaves the patches as they are" diff -r "$top/pth" "$tmp/pthrepo/pth"
+    echo '/* edited */' >> "$pth/pth_lib.c"
+    run "$overlay" revert "$pth"
+    one_error "an edit is not lost by revert" 'was edited in'
+    ok "refresh keeps it" "$overlay" refresh "$pth"
+    last=$(tail -n 1 "$top/pth/patches/series")
+    ok "in the last patch" grep -q '^+/\* edited \*/' "$tmp/pthrepo/pth/patches/$last"
+    ok "revert" "$overlay" revert "$pth"
+    is "gives the tree back" "$(snapshot "$pth")" "$(cat "$tmp/pth.before")"
+    first=$(head -n 1 "$top/pth/patches/series")
+    ok "apply up to a patch" "$overlay" apply "$pth" "$first"
+    ok "and no further" test ! -e "$pth/pth_waitq.c"
+    ok "revert from there" "$overlay" revert "$pth"
+    run "$overlay" apply "$pth" 99-nothing.patch
+    one_error "a patch that is not in the series" 'there is no patch 99-nothing'
+    sed -i 's/2\.0\.7/2.0.6/g' "$pth/pth_vers.c"
+    run "$overlay" check "$pth"
+    one_error "another version of GNU Pth" 'is GNU Pth 2\.0\.6: .* for 2\.0\.7'
+else
+    skip "the overlay of GNU Pth" "tools/build-libpth was not run, or no quilt"
+fi
+
 done_testing

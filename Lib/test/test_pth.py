@@ -909,7 +909,11 @@ class StackTest(ScriptMixin, unittest.TestCase):
             t.start()
             t.join()
             """)
-        self.assertEqual(out.splitlines(), ["can't start new thread", "more"])
+        wanted = ["can't start new thread", "more"]
+        if "+" in sys.thread_info.version:
+            # A patched libpth needs no descriptor.
+            del wanted[0]
+        self.assertEqual(out.splitlines(), wanted)
 
     def test_finished_threads_give_their_memory_back(self):
         def resident():
