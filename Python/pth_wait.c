@@ -800,14 +800,10 @@ _PyPth_ForgetOthers(void)
 
 /* Condition variables of the GIL, semaphores of the parking lot */
 
-int
-_PyPth_CondWait(_PyPth_cond *cond, long long us)
+void
+_PyPth_CondWait(_PyPth_cond *cond)
 {
-    PyTime_t deadline = _PyPth_FOREVER;
-    if (us >= 0) {
-        deadline = _PyPth_Deadline(_PyTime_FromMicrosecondsClamp(us));
-    }
-    return _PyPth_Wait(cond, deadline, 0) == _PyPth_TIMEOUT;
+    (void)_PyPth_Wait(cond, _PyPth_FOREVER, 0);
 }
 
 void

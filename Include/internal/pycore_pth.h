@@ -112,8 +112,10 @@ _PyPth_CondSignal(_PyPth_cond *cond)
 // Let the waiters and the threads that are ready run once, see pth_wait.c.
 extern void _PyPth_CondFini(_PyPth_cond *cond);
 
-/* Return 0 when signalled, 1 after `us` microseconds (< 0: wait forever). */
-extern int _PyPth_CondWait(_PyPth_cond *cond, long long us);
+// Wait until signalled.  The waiters of the GIL need no time-out, by which they
+// ask its holder to drop it: the time slice asks (pth_slice.c).  A thousand of
+// them would do nothing else than time out.
+extern void _PyPth_CondWait(_PyPth_cond *cond);
 
 /* Semaphores of the parking lot (see pycore_semaphore.h) */
 
