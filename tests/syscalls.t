@@ -72,13 +72,13 @@ for by in stock pth; do
     ok "blocking.c compiles for $by" build $by blocking
     ok "blocking.c compiles for $by, fortified" build $by blocking_fortified \
         -DFORTIFIED -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
-    for name in read recv recvfrom poll ppoll fgets fread; do
-        like "fortified for $by: calls __${name}_chk" \
-            "$(calls $by blocking_fortified)" "^__${name}_chk\$"
+    for call in read recv recvfrom poll ppoll fgets fread; do
+        like "fortified for $by: calls __${call}_chk" \
+            "$(calls $by blocking_fortified)" "^__${call}_chk\$"
     done
-    for name in blocking blocking_fortified; do
-        ok "$name in $by" use $by $name
-        like "$name in $by: tests were run" "$err" '^Ran [1-9][0-9]* tests'
+    for module in blocking blocking_fortified; do
+        ok "$module in $by" use $by $module
+        like "$module in $by: tests were run" "$err" '^Ran [1-9][0-9]* tests'
     done
 done
 
@@ -126,8 +126,10 @@ done
 run env PYTHONPTHSYSCALLS=yes "$PTH_PYTHON" -c pass
 is "PYTHONPTHSYSCALLS=yes: refused" "$status" 1
 like "PYTHONPTHSYSCALLS=yes: says what it must be" "$err" 'PYTHONPTHSYSCALLS must be "0" or "1"'
-ok "PYTHONPTHSYSCALLS=0: threads, locks and queues work" \
-    env PYTHONPTHSYSCALLS=0 "$PTH_PYTHON" -m test -q test_thread test_queue
+for program in lock_pingpong queue_items; do
+    ok "PYTHONPTHSYSCALLS=0: $program runs" \
+        env PYTHONPTHSYSCALLS=0 "$PTH_PYTHON" "$top/bench/programs/$program.py"
+done
 run "$PTH_PYTHON" --help-env
 like "PYTHONPTHSYSCALLS is in --help-env" "$out" '^PYTHONPTHSYSCALLS:'
 is "sysconfig: HAVE_PTH_SYSCALLS" "$(config_var pth HAVE_PTH_SYSCALLS)" 1
