@@ -93,6 +93,10 @@ set_slice_timer(void)
 static void
 slice_handler(int Py_UNUSED(signum), siginfo_t *info, void *Py_UNUSED(context))
 {
+    if (!_PyPth_IsKernelThread()) {
+        // _PyPth_Interrupt(): that the signal comes in is all.
+        return;
+    }
     int err = errno;
     int look = (info->si_code == SI_TIMER && info->si_value.sival_int != 0);
     if (_PyPth_nthreads <= 1) {
@@ -105,7 +109,8 @@ slice_handler(int Py_UNUSED(signum), siginfo_t *info, void *Py_UNUSED(context))
         goto done;
     }
     PyThreadState *tstate = _Py_tss_tstate;
-    if (_PyPth_SomeoneWaits() && tstate != NULL) {
+    // Without the mapping, nobody would stop the timer before a blocking call.
+    if (_PyPth_SomeoneWaits() && tstate != NULL && _PyPth_map_syscalls) {
         idle_looks = 0;
         if (!looking) {
             looking = (set_timer(look_timer, LOOK_NS, LOOK_NS) == 0);

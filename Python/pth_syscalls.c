@@ -34,6 +34,8 @@ static int pth_pipe = -1;         // the reading end of Pth's own pipe
 
 #ifdef HAVE_PTH_SYSCALLS
 int _PyPth_map_syscalls = 1;
+#else
+int _PyPth_map_syscalls = 0;
 #endif
 
 int

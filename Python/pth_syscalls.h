@@ -53,9 +53,6 @@ extern void *_PyPth_NextDefinition(const char *name);
 // What a program calls that is compiled with -D_FORTIFY_SOURCE.
 extern void __chk_fail(void) __attribute__((noreturn));
 
-// False with PYTHONPTHSYSCALLS=0.
-extern int _PyPth_map_syscalls;
-
 // A thread that sleeps while it holds the GIL lets those run that need none.
 // (The child of a vfork() does not sleep.)
 static inline int
