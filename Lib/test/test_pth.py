@@ -7,11 +7,8 @@ test_threading, test_queue and their like, which know nothing of Pth.
 import ctypes
 import errno
 import os
-import queue
-import select
 import signal
 import socket
-import subprocess
 import sys
 import sysconfig
 import textwrap

@@ -4,13 +4,10 @@ That each mapped call gives the results of the plain one is tested with an
 extension module, on stock CPython, too: tests/syscalls.t of cpython-pth.
 """
 
-import ctypes
 import errno
 import os
 import queue
-import resource
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +15,6 @@ import sysconfig
 import threading
 import time
 import unittest
-from test import support
 from test.support import import_helper, script_helper, threading_helper
 
 if not sysconfig.get_config_var("HAVE_PTH"):
