@@ -194,6 +194,11 @@ extern void _PyPth_EndInterrupt(void);
 // Take the signal of the time slice out of a mask that is to be blocked: a
 // thread that blocked it could not be preempted.
 extern void _PyPth_UnblockSlice(sigset_t *mask);
+// sigaction() of the program for the signal of the time slice.  Programs set all
+// signals to SIG_DFL, and this one would end them: it is only noted.  Return
+// false if `signum` is another one, or not ours yet.
+extern int _PyPth_SliceAction(int signum, const struct sigaction *action,
+                              struct sigaction *old);
 // In the child of a fork, which inherits no timer.
 extern void _PyPth_ForgetSlices(void);
 
@@ -238,6 +243,9 @@ extern int _PyPth_sys_ppoll(struct pollfd *fds, nfds_t nfds,
 struct epoll_event;
 extern int _PyPth_sys_epoll_wait(int epfd, struct epoll_event *events,
                                  int maxevents, int timeout);
+// The C library's own sigaction().
+extern int _PyPth_sys_sigaction(int signum, const struct sigaction *action,
+                                struct sigaction *old);
 // The C library's own pthread_sigmask().
 extern int _PyPth_sys_sigmask(int how, const sigset_t *set, sigset_t *old);
 

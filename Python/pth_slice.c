@@ -50,6 +50,10 @@ static int idle_looks = 0;                    // the handler's
 
 static void slice_handler(int signum, siginfo_t *info, void *context);
 
+// What the program has set for the signal, and is told when it asks.
+static struct sigaction user_action;
+static int have_handler = 0;
+
 // Return 0, or -1 and errno.
 static int
 install_handler(int flags)
@@ -58,7 +62,30 @@ install_handler(int flags)
     memset(&sa, 0, sizeof(sa));
     sa.sa_sigaction = slice_handler;
     sa.sa_flags = flags | SA_SIGINFO | SA_ONSTACK;
-    return sigaction(SLICE_SIGNAL, &sa, NULL);
+    if (_PyPth_sys_sigaction(SLICE_SIGNAL, &sa,
+                             have_handler ? NULL : &user_action) != 0)
+    {
+        return -1;
+    }
+    have_handler = 1;
+    return 0;
+}
+
+int
+_PyPth_SliceAction(int signum, const struct sigaction *action,
+                   struct sigaction *old)
+{
+    if (signum != SLICE_SIGNAL || !have_handler) {
+        return 0;
+    }
+    struct sigaction before = user_action;
+    if (action != NULL) {
+        user_action = *action;
+    }
+    if (old != NULL) {
+        *old = before;
+    }
+    return 1;
 }
 
 // timer_settime() is async-signal-safe.

@@ -105,6 +105,8 @@ _PyPth_sys_sigmask(int how, const sigset_t *set, sigset_t *old)
 
 DECLARE_REAL(read)
 DECLARE_REAL(select)
+DECLARE_REAL(sigaction)
+DECLARE_REAL(signal)
 DECLARE_REAL(sigpending)
 DECLARE_REAL(pipe)
 
@@ -178,6 +180,33 @@ pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
         _PyPth_MaskChanged();
     }
     return err;
+}
+
+int
+_PyPth_sys_sigaction(int signum, const struct sigaction *action,
+                     struct sigaction *old)
+{
+    return real(sigaction)(signum, action, old);
+}
+
+MAPPED int
+sigaction(int signum, const struct sigaction *action, struct sigaction *old)
+{
+    if (_PyPth_SliceAction(signum, action, old)) {
+        return 0;
+    }
+    return real(sigaction)(signum, action, old);
+}
+
+MAPPED sighandler_t
+signal(int signum, sighandler_t handler)
+{
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
+    struct sigaction old;
+    if (_PyPth_SliceAction(signum, &action, &old)) {
+        return old.sa_handler;
+    }
+    return real(signal)(signum, handler);
 }
 
 MAPPED int

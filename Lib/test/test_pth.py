@@ -617,6 +617,33 @@ class StateTest(ScriptMixin, unittest.TestCase):
             signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
+    def test_a_program_that_resets_all_signals(self):
+        # The signal of the time slice would end the process (test_curses).
+        out = self.run_ok("""
+            import ctypes, signal, threading
+            stop = []
+            def burn():
+                while not stop:
+                    pass
+            ts = [threading.Thread(target=burn) for _ in range(2)]
+            for t in ts: t.start()
+            libc = ctypes.CDLL(None)
+            for signum in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+                old = signal.getsignal(signum)
+                signal.signal(signum, signal.SIG_DFL)
+                assert signal.getsignal(signum) == signal.SIG_DFL
+                if signum > signal.SIGRTMIN:
+                    libc.signal(int(signum), None)
+            n = 0
+            while n < 1_000_000:
+                n += 1
+            stop.append(1)
+            for t in ts: t.join()
+            print('done')
+            """)
+        self.assertEqual(out, "done")
+
+
 class SignalTest(ScriptMixin, unittest.TestCase):
 
     def setUp(self):
