@@ -737,11 +737,23 @@ _PyPth_EndSlice(void)
     else {
         return;
     }
-    // Back in turn.
-    while (nurgent > 0 && !turn_of_computing) {
+    // Back in turn.  Urgent threads may use up a slice without ever coming here:
+    // waiting for the GIL, or in C.
+    while (nurgent > 0 && !turn_of_computing && _PyPth_slice_expired != 1) {
         run_ready(self, last_urgent);
     }
     turn_of_computing = 0;
+}
+
+// A thread that ends has no thread state any more when it unlocks the list of
+// those, but still the GIL (_PyThreadState_DeleteCurrent()): all others would
+// run in vain.
+static int
+holds_gil(void)
+{
+    struct _gil_runtime_state *gil = _PyInterpreterState_Main()->ceval.gil;
+    return gil != NULL && gil->locked && gil->last_holder != NULL
+           && gil->last_holder->thread_id == (Py_uintptr_t)_PyPth_current;
 }
 
 void
@@ -749,7 +761,7 @@ _PyPth_CheckSlice(void)
 {
     if (_PyPth_slice_expired && _Py_tss_tstate == NULL
         && _PyPth_nthreads > 1 && !_PyPth_current->waiting
-        && _PyPth_IsKernelThread())
+        && _PyPth_IsKernelThread() && !holds_gil())
     {
         _PyPth_EndSlice();
     }

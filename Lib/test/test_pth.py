@@ -452,6 +452,14 @@ class SliceTest(ScriptMixin, unittest.TestCase):
             print(slices(job))
             """)
 
+    def test_a_thread_that_ends_gives_up_the_gil_first(self):
+        # It has no thread state any more when it unlocks the list of those: its
+        # slice may end there, but the GIL is still its own.
+        gate = threading.Event()
+        threads = [threading.Thread(target=gate.wait) for _ in range(1000)]
+        with threading_helper.start_threads(threads, gate.set):
+            pass
+
     def test_a_computing_thread_has_its_turn(self):
         # Beside two that are never done handing a lock to each other.
         out = self.run_ok("""
@@ -461,8 +469,11 @@ class SliceTest(ScriptMixin, unittest.TestCase):
             pong.acquire()
             stop = []
             def answer():
-                while not stop:
+                # An answer to each, or the other one waits for ever.
+                done = False
+                while not done:
                     ping.acquire()
+                    done = bool(stop)
                     pong.release()
             def ask():
                 while not stop:
