@@ -5,8 +5,6 @@ import threading
 import _thread
 import time
 
-keep = []
-
 
 def start(number="0", how="lock"):
     """Return when so many threads are blocked, as `how` says."""
@@ -26,12 +24,14 @@ def start(number="0", how="lock"):
     elif how == "recv":
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+        if number + 50 > limit:
+            raise SystemExit(f"blocked.py: {number} descriptors are more than "
+                             f"ulimit -Hn allows, {limit}")
 
         def block():
-            ours, theirs = socket.socketpair()
-            keep.append(theirs)
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             here.append(1)
-            ours.recv(1)
+            sock.recv(1)
     elif how == "compute":
         # Not blocked at all.
         def block():
