@@ -846,6 +846,10 @@ from_now(clockid_t clock, long long ms)
     long long ns = ts.tv_nsec + ms * 1000000;
     ts.tv_sec += ns / 1000000000;
     ts.tv_nsec = (long)(ns % 1000000000);
+    if (ts.tv_nsec < 0) {
+        ts.tv_sec--;
+        ts.tv_nsec += 1000000000;
+    }
     return ts;
 }
 
