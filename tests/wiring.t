@@ -124,7 +124,7 @@ unlike "--with-pth: no flags for the compiler's own places" "$(flags)" \
     '-I/usr/include( |$)|-L/usr/lib|-rpath'
 unlike "--with-pth: no debugging or optimizing flags of pth-config" "$(flags)" '-g |relro'
 like "--with-pth: the summary says so" "$out" '^Python threads will run as GNU Pth threads \(-lpth\)\.$'
-like "--with-pth: the summary tells of the mapping" "$out" '^System call mapping: hard$'
+like "--with-pth: the summary tells of the mapping" "$out" '^System call mapping: hard\.$'
 like "--with-pth: is in CONFIG_ARGS" "$(variable CONFIG_ARGS)" "'--with-pth'"
 # Lines that the option has nothing to do with stay.
 is "--with-pth: what changes in the Makefile" \
@@ -146,10 +146,10 @@ done
 for option in --with-pth-syscalls=no --without-pth-syscalls; do
     run configure pth --with-pth $option
     accepted "$option"
+    like "$option: the summary says so" "$out" '^System call mapping: no\.$'
     ok "$option: no HAVE_PTH_SYSCALLS" grep -qx '/\* #undef HAVE_PTH_SYSCALLS \*/' "$dir/pyconfig.h"
     is "$option: the objects without the mapping" "$(linked_objects)" \
         "$(new_objects | grep -v 'pth_sys_\|pth_offload')"
-    like "$option: the summary says so" "$out" '^System call mapping: no$'
 done
 run configure pth --with-pth --with-pth-syscalls=soft
 refused "--with-pth-syscalls=soft" '--with-pth-syscalls=soft is neither hard nor no: choose'
