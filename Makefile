@@ -68,7 +68,7 @@ libpth: build
 # A shell that runs this in the background ignores SIGINT, and a parent may
 # ignore SIGPIPE; the tests of signals need the default.
 check: build
-	@env --default-signal=INT,QUIT,PIPE prove tests/
+	@env --default-signal=INT,QUIT,PIPE prove -j 2 tests/
 
 # They start servers of their own on loopback, and stop them.
 programs: programs-deps build
