@@ -67,17 +67,20 @@ cd "$tmp" || exit 1
 
 # --- what configure writes
 
-is "pyconfig.h: the one new line is a comment" \
+is "pyconfig.h: the new lines are comments" \
     "$(diff pristine/pyconfig.h overlaid/pyconfig.h | grep '^[<>] .*[^ ]')" \
     "> /* Define to 1 if Python threads run as GNU Pth threads. */
-> /* #undef HAVE_PTH */"
-# An empty PTH_OBJS, a header to install, and a rule for objects that nothing
+> /* #undef HAVE_PTH */
+> /* Define to 1 if a blocking call stops only its GNU Pth thread. */
+> /* #undef HAVE_PTH_SYSCALLS */"
+# An empty PTH_OBJS, a header to install, and two rules for objects that nothing
 # asks for.
 is "Makefile: new lines" \
     "$(diff pristine/Makefile overlaid/Makefile |
         sed -n 's/^> //p' | sed 's/^[[:space:]]*//; s/^Python\/pth_.*/RULE/; /^$/d')" \
     "\\
 \$(srcdir)/Include/internal/pycore_pth.h \\
+RULE
 RULE"
 is "Makefile: lines that are gone" \
     "$(diff pristine/Makefile overlaid/Makefile | grep '^<')" ""
