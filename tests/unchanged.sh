@@ -1,7 +1,7 @@
 #!/bin/sh
 # Without --with-pth the patched tree builds the same CPython as the pristine one.
 #
-# usage: prove tests/unchanged.t
+# usage: prove tests/unchanged.sh
 #
 # Configures both, one after the other below the same directory names, and
 # compares what configure writes, what the compiler gets to see of every C file,

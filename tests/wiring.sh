@@ -1,7 +1,7 @@
 #!/bin/sh
 # Tests of configure --with-pth: what it finds, what it writes and what it refuses.
 #
-# usage: prove tests/wiring.t
+# usage: prove tests/wiring.sh
 #
 # Runs configure only, some twenty times with the results of a first run in its
 # cache; takes two minutes.  Needs a C compiler, and libpth with its header
