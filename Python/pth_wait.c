@@ -751,7 +751,9 @@ _PyPth_EndSlice(void)
 static int
 holds_gil(void)
 {
-    struct _gil_runtime_state *gil = _PyInterpreterState_Main()->ceval.gil;
+    PyInterpreterState *interp = _PyInterpreterState_Main();
+    // There is none any more when finalization unlocks its last mutex.
+    struct _gil_runtime_state *gil = interp != NULL ? interp->ceval.gil : NULL;
     return gil != NULL && gil->locked && gil->last_holder != NULL
            && gil->last_holder->thread_id == (Py_uintptr_t)_PyPth_current;
 }
@@ -830,6 +832,9 @@ _PyPth_CondFini(_PyPth_cond *cond)
         if (woken_head == NULL && nready == 0) {
             break;
         }
+        // Not only those that are urgent.
+        _PyPth_slice_expired = 1;
+        _PyPth_current->computes = 0;
         _PyPth_EndSlice();
     }
 }
