@@ -14,6 +14,7 @@
 #include <pth.h>
 #include <pthread.h>              // pthread_self()
 #include <setjmp.h>
+#include <signal.h>               // sig_atomic_t
 #include <stdlib.h>               // malloc(), see below
 
 // The backend takes its memory from malloc() itself.  Threads outlive
@@ -94,7 +95,8 @@ extern _PyPth_thread _PyPth_main;         // the thread that initialized Python
 extern _PyPth_thread *_PyPth_threads;     // those alive, linked by all_next
 extern _PyPth_thread *_PyPth_current;     // the running thread
 extern unsigned int _PyPth_generation;    // forks since the process began
-extern int _PyPth_nthreads;               // threads alive
+extern volatile sig_atomic_t _PyPth_nthreads;     // threads alive, or
+                                                  // being started
 
 // The kernel thread that runs Python threads.
 extern pthread_t _PyPth_kernel_thread;

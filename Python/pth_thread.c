@@ -30,7 +30,7 @@ char *_PyPth_kernel_mark;
 pthread_t _PyPth_kernel_thread;
 pid_t _PyPth_kernel_pid, _PyPth_kernel_tid;
 unsigned int _PyPth_generation = 0;
-int _PyPth_nthreads = 1;
+volatile sig_atomic_t _PyPth_nthreads = 1;
 
 static _PyPth_thread *parked;     // finished ones, with a default stack
 static int nparked = 0;
@@ -175,7 +175,7 @@ finish(_PyPth_thread *self)
     _PyPth_MaskStale();
     self->has_pending = 0;
     if (--_PyPth_nthreads <= 1) {
-        // The last one\'s blocking calls are plain ones.
+        // The last one's blocking calls are plain ones.
         _PyPth_StopLooking();
     }
     struct _PyPth_job *job = self->job;
@@ -343,19 +343,25 @@ _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
 {
     (void)_PyPth_CheckKernelThread(__func__);
     struct _PyPth_job *job = NULL;
-    if (start_pth() < 0 || _PyPth_StartSlices() < 0
-        || _PyPth_ReserveTimers(_PyPth_nthreads + 1) < 0)
-    {
+    _PyPth_thread *thread = NULL;
+    if (start_pth() < 0) {
         return -1;
+    }
+    // The slice's handler stops the timer if it finds one thread: the new
+    // one counts before _PyPth_StartSlices() looks whether the timer runs.
+    _PyPth_nthreads++;
+    if (_PyPth_StartSlices() < 0
+        || _PyPth_ReserveTimers(_PyPth_nthreads) < 0)
+    {
+        goto error;
     }
     free_departed();
     if (!detached) {
         job = calloc(1, sizeof(*job));
         if (job == NULL) {
-            return -1;
+            goto error;
         }
     }
-    _PyPth_thread *thread = NULL;
     if (stacksize == 0 && parked != NULL) {
         thread = parked;
         parked = thread->parked_next;
@@ -365,8 +371,7 @@ _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
     else {
         thread = new_thread(stacksize);
         if (thread == NULL) {
-            free(job);
-            return -1;
+            goto error;
         }
         _PyPth_Ready(thread);
     }
@@ -377,12 +382,16 @@ _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
     thread->start_mask = _PyPth_current->sigmask;
     list_add(thread);
     _PyPth_MaskStale();
-    _PyPth_nthreads++;
     *ident = (Py_uintptr_t)thread;
     if (pjob != NULL) {
         *pjob = job;
     }
     return 0;
+
+error:
+    free(job);
+    _PyPth_nthreads--;
+    return -1;
 }
 
 void

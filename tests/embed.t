@@ -27,7 +27,7 @@ for build in stock pth; do
         # Stock may crash: daemon threads of the last time take the new GIL.
         [ "$case-$build" != again_with_daemons-stock ] || continue
         # A limit on what hangs.
-        ok "$case, $build" timeout 120 "$tmp/embed" "$python" "$case"
+        ok "$case, $build" timeout -k 10 120 "$tmp/embed" "$python" "$case"
     done
 done
 

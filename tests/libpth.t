@@ -22,9 +22,9 @@ run "$top/tools/build-libpth"
 # test_select and test_httpd: they want somebody at a keyboard or a browser.
 
 for t in std mp misc philo uctx; do
-    ok "GNU Pth's test_$t passes" timeout 120 "$src/test_$t"
+    ok "GNU Pth's test_$t passes" timeout -k 10 120 "$src/test_$t"
 done
-ok "GNU Pth's test_pthread passes" timeout 120 "$src/pthread/test_pthread"
+ok "GNU Pth's test_pthread passes" timeout -k 10 120 "$src/pthread/test_pthread"
 
 # ---- what the patches change
 
@@ -33,7 +33,7 @@ run ${CC:-cc} -Wall -Werror -D_GNU_SOURCE -g -I "$lib/include" \
     -L "$lib/lib" -Wl,-rpath,"$lib/lib" -lpth -lm
 [ $status -eq 0 ] || die "tests/pth/behaviour.c: $err"
 for t in $("$tmp/behaviour"); do
-    ok "$(echo "$t" | tr _ ' ')" timeout 120 "$tmp/behaviour" "$t"
+    ok "$(echo "$t" | tr _ ' ')" timeout -k 10 120 "$tmp/behaviour" "$t"
 done
 
 if strace -c true 2> /dev/null; then
@@ -67,7 +67,7 @@ if [ -x "$PTH_PYTHON" ]; then
     is "sys.thread_info shows which library runs" "$out" \
         "GNU Pth 2.0.7+cpython-pth.1"
     ok "test_pth passes with it" env LD_LIBRARY_PATH="$lib/lib" \
-        "$PTH_PYTHON" -m test -q test_pth
+        timeout -k 10 600 "$PTH_PYTHON" -m test -q test_pth
 else
     skip "sys.thread_info shows which library runs" "there is no $PTH_PYTHON"
     skip "test_pth passes with it" "there is no $PTH_PYTHON"
