@@ -193,6 +193,15 @@ extern void _PyPth_InterruptKernelThread(void);
 extern void _PyPth_BeginInterrupt(void);
 extern void _PyPth_Interrupt(pthread_t thread);
 extern void _PyPth_EndInterrupt(void);
+// Has the slice's signal ended a call that does not wait?  poll(), select() and
+// their like return EINTR for a signal that is pending when they find nothing,
+// SA_RESTART and timeouts of 0 notwithstanding (Linux, fs/select.c, do_poll() and
+// core_sys_select()).  Another signal may have done so: the call is to be made
+// again, as if that had come before it.  With one thread there is no such signal.
+extern int _PyPth_SliceInterrupted(int result);
+// Add the signal of the time slice to the mask of a call that is not to be
+// interrupted by it.
+extern void _PyPth_BlockSlice(sigset_t *mask);
 // Take the signal of the time slice out of a mask that is to be blocked: a
 // thread that blocked it could not be preempted.
 extern void _PyPth_UnblockSlice(sigset_t *mask);
@@ -241,6 +250,8 @@ extern int _PyPth_map_syscalls;
 extern int _PyPth_sys_ppoll(struct pollfd *fds, nfds_t nfds,
                             const struct timespec *timeout,
                             const sigset_t *mask);
+// The same with no timeout and no mask, until it is not interrupted.
+extern int _PyPth_PollNow(struct pollfd *fds, nfds_t nfds);
 // The C library's own epoll_wait().
 struct epoll_event;
 extern int _PyPth_sys_epoll_wait(int epfd, struct epoll_event *events,

@@ -77,6 +77,13 @@ _PyPth_MaskChanged(void)
     }
 }
 
+// What it blocks now.
+static const sigset_t *
+mask_of(_PyPth_thread *thread)
+{
+    return thread->has_waitmask ? &thread->waitmask : &thread->sigmask;
+}
+
 const sigset_t *
 _PyPth_SharedMask(void)
 {
@@ -87,8 +94,7 @@ _PyPth_SharedMask(void)
         sigfillset(&shared_mask);
         for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
             sigset_t mask = shared_mask;
-            sigandset(&shared_mask, &mask,
-                      t->has_waitmask ? &t->waitmask : &t->sigmask);
+            sigandset(&shared_mask, &mask, mask_of(t));
         }
         shared_stale = 0;
     }
@@ -139,8 +145,7 @@ _PyPth_TakesSignal(_PyPth_thread *thread, const sigset_t *set)
         // It was let through.
         return 1;
     }
-    const sigset_t *mask = thread->has_waitmask ? &thread->waitmask
-                                                : &thread->sigmask;
+    const sigset_t *mask = mask_of(thread);
     for (int signum = 1; signum <= SIGRTMAX; signum++) {
         if (sigismember(set, signum) == 1 && sigismember(mask, signum) == 0) {
             return 1;

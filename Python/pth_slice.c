@@ -218,6 +218,18 @@ _PyPth_SetSlice(unsigned long us)
     }
 }
 
+int
+_PyPth_SliceInterrupted(int result)
+{
+    return result < 0 && errno == EINTR && _PyPth_nthreads > 1;
+}
+
+void
+_PyPth_BlockSlice(sigset_t *mask)
+{
+    sigaddset(mask, SLICE_SIGNAL);
+}
+
 void
 _PyPth_UnblockSlice(sigset_t *mask)
 {

@@ -90,7 +90,7 @@ static ssize_t
 read_device(int fd, const struct iovec *iov, int iovcnt)
 {
     struct pollfd p = {fd, POLLIN, 0};
-    if (_PyPth_sys_ppoll(&p, 1, &(struct timespec){0, 0}, NULL) == 0
+    if (_PyPth_PollNow(&p, 1) == 0
         && !_PyPth_IsNonblocking(fd) && !in_background(fd))
     {
         if (has_read_timer(fd)) {

@@ -18,6 +18,19 @@ static const struct timespec zero = {0, 0};
 // first: that finds what is ready, or takes a signal that is pending and that
 // the mask lets through.  Then the thread waits with this mask.
 
+// The mask for such a first call, in `*copy`: it does not let the slice's signal
+// through, which would end it (see _PyPth_SliceInterrupted()).
+static const sigset_t *
+block_slice(const sigset_t *mask, sigset_t *copy)
+{
+    if (mask == NULL) {
+        return NULL;
+    }
+    *copy = *mask;
+    _PyPth_BlockSlice(copy);
+    return copy;
+}
+
 // Return what _PyPth_WaitFds() does.
 static _PyPth_result
 wait_masked(struct pollfd *fds, nfds_t nfds, PyTime_t deadline,
@@ -41,18 +54,13 @@ poll_wait(struct pollfd *fds, nfds_t nfds, PyTime_t deadline,
           const sigset_t *mask)
 {
     for (;;) {
-        switch (wait_masked(fds, nfds, deadline, mask,
-                            _PyPth_INTERRUPTIBLE | _PyPth_REVENTS))
-        {
-        case _PyPth_INTR:
-            errno = EINTR;
-            return -1;
-        case _PyPth_TIMEOUT:
+        _PyPth_result result = wait_masked(
+            fds, nfds, deadline, mask, _PyPth_INTERRUPTIBLE | _PyPth_REVENTS);
+        if (result == _PyPth_TIMEOUT) {
             return 0;
-        case _PyPth_ERROR:
+        }
+        if (wait_failed(result)) {
             return -1;
-        default:
-            break;
         }
         int found = 0;
         for (nfds_t i = 0; i < nfds; i++) {
@@ -67,13 +75,14 @@ poll_wait(struct pollfd *fds, nfds_t nfds, PyTime_t deadline,
 MAPPED int
 poll(struct pollfd *fds, nfds_t nfds, int timeout)
 {
-    if (timeout == 0 || !can_switch()) {
-        return real(poll)(fds, nfds, timeout);
-    }
+    int wait = (timeout != 0 && can_switch());
     PyTime_t ns = timeout < 0 ? -1 : (PyTime_t)timeout * 1000000;
-    PyTime_t deadline = _PyPth_Deadline(ns);
-    int found = real(poll)(fds, nfds, 0);
-    if (found != 0) {
+    PyTime_t deadline = wait ? _PyPth_Deadline(ns) : 0;
+    int found;
+    do {
+        found = real(poll)(fds, nfds, wait ? 0 : timeout);
+    } while ((wait || timeout == 0) && _PyPth_SliceInterrupted(found));
+    if (found != 0 || !wait) {
         return found;
     }
     return poll_wait(fds, nfds, deadline, NULL);
@@ -88,7 +97,11 @@ ppoll(struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
     }
     PyTime_t ns = timeout == NULL ? -1 : from_timespec(timeout);
     PyTime_t deadline = _PyPth_Deadline(ns);
-    int found = real(ppoll)(fds, nfds, &zero, mask);
+    int found;
+    sigset_t copy;
+    do {
+        found = real(ppoll)(fds, nfds, &zero, block_slice(mask, &copy));
+    } while (mask == NULL && _PyPth_SliceInterrupted(found));
     if (found != 0 || ns == 0) {
         return found;
     }
@@ -211,7 +224,12 @@ select_wait(const sets *s, const sets *in, struct pollfd *fds, nfds_t n,
             PyTime_t deadline, const sigset_t *mask)
 {
     for (;;) {
-        int found = real(pselect)(s->nfds, s->r, s->w, s->e, &zero, mask);
+        int found;
+        sigset_t copy;
+        do {
+            found = real(pselect)(s->nfds, s->r, s->w, s->e, &zero,
+                                  block_slice(mask, &copy));
+        } while (mask == NULL && _PyPth_SliceInterrupted(found));
         if (found != 0 || deadline == 0) {
             return found;
         }
@@ -221,11 +239,7 @@ select_wait(const sets *s, const sets *in, struct pollfd *fds, nfds_t n,
             return 0;
         }
         copy_sets(s, in);
-        if (result == _PyPth_INTR) {
-            errno = EINTR;
-            return -1;
-        }
-        if (result == _PyPth_ERROR) {
+        if (wait_failed(result)) {
             return -1;
         }
     }
@@ -269,8 +283,7 @@ _PyPth_Select(int nfds, fd_set *r, fd_set *w, fd_set *e,
               struct timeval *timeout)
 {
     if (nfds < 0 || (timeout != NULL
-                     && ((timeout->tv_sec == 0 && timeout->tv_usec == 0)
-                         || timeout->tv_sec < 0 || timeout->tv_usec < 0)))
+                     && (timeout->tv_sec < 0 || timeout->tv_usec < 0)))
     {
         return real(select)(nfds, r, w, e, timeout);
     }
@@ -325,21 +338,23 @@ epoll_until(int epfd, struct epoll_event *events, int maxevents,
             PyTime_t deadline, const sigset_t *mask)
 {
     for (;;) {
-        int found = real(epoll_pwait)(epfd, events, maxevents, 0, mask);
+        int found;
+        sigset_t copy;
+        do {
+            found = real(epoll_pwait)(epfd, events, maxevents, 0,
+                                      block_slice(mask, &copy));
+        } while (mask == NULL && _PyPth_SliceInterrupted(found));
         if (found != 0 || deadline == 0) {
             return found;
         }
         struct pollfd p = {epfd, POLLIN, 0};
-        switch (wait_masked(&p, 1, deadline, mask, _PyPth_INTERRUPTIBLE)) {
-        case _PyPth_INTR:
-            errno = EINTR;
-            return -1;
-        case _PyPth_TIMEOUT:
+        _PyPth_result result = wait_masked(&p, 1, deadline, mask,
+                                           _PyPth_INTERRUPTIBLE);
+        if (result == _PyPth_TIMEOUT) {
             return 0;
-        case _PyPth_ERROR:
+        }
+        if (wait_failed(result)) {
             return -1;
-        default:
-            break;
         }
         if (p.revents & POLLNVAL) {
             errno = EBADF;

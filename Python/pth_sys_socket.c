@@ -441,7 +441,7 @@ static int
 wait_accept(int fd)
 {
     struct pollfd p = {fd, POLLIN, 0};
-    if (_PyPth_sys_ppoll(&p, 1, &(struct timespec){0, 0}, NULL) != 0) {
+    if (_PyPth_PollNow(&p, 1) != 0) {
         return 0;
     }
     int listens = 0;

@@ -85,6 +85,16 @@ _PyPth_sys_ppoll(struct pollfd *fds, nfds_t nfds,
 }
 
 int
+_PyPth_PollNow(struct pollfd *fds, nfds_t nfds)
+{
+    int found;
+    do {
+        found = _PyPth_sys_ppoll(fds, nfds, &(struct timespec){0, 0}, NULL);
+    } while (_PyPth_SliceInterrupted(found));
+    return found;
+}
+
+int
 _PyPth_sys_epoll_wait(int epfd, struct epoll_event *events, int maxevents,
                       int timeout)
 {
@@ -128,17 +138,21 @@ read(int fd, void *buf, size_t len)
 MAPPED int
 select(int nfds, fd_set *r, fd_set *w, fd_set *e, struct timeval *timeout)
 {
-    if (nfds == pth_pipe + 1 && timeout != NULL && timeout->tv_sec == 0
-        && timeout->tv_usec == 0 && in_pth())
-    {
+    int at_once = (timeout != NULL && timeout->tv_sec == 0
+                   && timeout->tv_usec == 0);
+    if (at_once && nfds == pth_pipe + 1 && in_pth()) {
         return 0;
     }
 #ifdef HAVE_PTH_SYSCALLS
-    if (can_switch()) {
+    if (!at_once && can_switch()) {
         return _PyPth_Select(nfds, r, w, e, timeout);
     }
 #endif
-    return real(select)(nfds, r, w, e, timeout);
+    int found;
+    do {
+        found = real(select)(nfds, r, w, e, timeout);
+    } while (at_once && _PyPth_SliceInterrupted(found));
+    return found;
 }
 
 MAPPED int
@@ -242,7 +256,6 @@ pipe(int fds[2])
 
 /* What the mapped calls have in common */
 
-DECLARE_REAL(poll)
 DECLARE_REAL(fcntl)
 
 int
@@ -256,17 +269,14 @@ int
 _PyPth_WaitFd(int fd, short events, PyTime_t deadline)
 {
     struct pollfd p = {fd, events, 0};
-    switch (_PyPth_WaitFds(&p, 1, deadline, _PyPth_INTERRUPTIBLE)) {
-    case _PyPth_INTR:
-        errno = EINTR;
-        return -1;
-    case _PyPth_TIMEOUT:
+    _PyPth_result result = _PyPth_WaitFds(&p, 1, deadline,
+                                          _PyPth_INTERRUPTIBLE);
+    if (result == _PyPth_TIMEOUT) {
         errno = EAGAIN;
         return -1;
-    case _PyPth_ERROR:
+    }
+    if (wait_failed(result)) {
         return -1;
-    default:
-        break;
     }
     if (p.revents & POLLNVAL) {
         errno = EBADF;
@@ -282,7 +292,7 @@ _PyPth_WaitBefore(int fd, short events, PyTime_t deadline)
     struct pollfd p = {fd, events, 0};
     for (int first = 1;; first = 0) {
         // Ask again after each wait: another thread may have been faster.
-        if (real(poll)(&p, 1, 0) != 0) {
+        if (_PyPth_PollNow(&p, 1) != 0) {
             // Ready, or an error that the call itself reports.
             return 0;
         }

@@ -110,6 +110,18 @@ offloaded_result(ssize_t result, int err)
     return result;
 }
 
+// Did a wait end for another reason than what it was for, or its deadline?
+// Then errno is set.
+static inline int
+wait_failed(_PyPth_result result)
+{
+    if (result == _PyPth_INTR) {
+        errno = EINTR;
+        return 1;
+    }
+    return result == _PyPth_ERROR;
+}
+
 static inline int
 would_block(void)
 {

@@ -11,6 +11,7 @@
 
 #include <dlfcn.h>                // dlsym()
 #include <fcntl.h>                // O_CLOEXEC
+#include <sys/select.h>           // FD_SETSIZE
 #include <sys/syscall.h>          // SYS_gettid
 #include <unistd.h>               // pipe2()
 
@@ -254,6 +255,36 @@ _PyPth_LibraryPatches(void)
     return suffix;
 }
 
+// Stock Pth's scheduler has a pipe (pth_sched.c, pth_scheduler_init()), which
+// every program that is executed would inherit.  So pipe() gives it one of ours
+// (pth_syscalls.c).  No call on it reaches the kernel, but Pth puts its number
+// into an fd_set: if all numbers below FD_SETSIZE are taken, it gets one of those
+// without the file, and sets O_NONBLOCK there, which start_pth() takes back.
+#define BORROWED_FD (FD_SETSIZE - 1)
+
+// Return 0 and in `*borrowed` the file status flags of BORROWED_FD, or -1 if it
+// is not borrowed; or -1 and errno.
+static int
+make_pipe_for_init(int *borrowed)
+{
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0) {
+        return -1;
+    }
+    *borrowed = -1;
+    if (fds[0] >= FD_SETSIZE) {
+        (void)close(fds[0]);
+        (void)close(fds[1]);
+        *borrowed = fcntl(BORROWED_FD, F_GETFL);
+        if (*borrowed == -1) {
+            return -1;
+        }
+        fds[0] = fds[1] = BORROWED_FD;
+    }
+    memcpy(_PyPth_pipe_for_init, fds, sizeof(fds));
+    return 0;
+}
+
 // Pth, on the first start of a thread.
 static int
 start_pth(void)
@@ -268,15 +299,18 @@ start_pth(void)
         errno = EAGAIN;
         return -1;
     }
-    // The scheduler's pipe (pth_sched.c, pth_scheduler_init()) would be
-    // inherited by every program that is executed.
-    if (_PyPth_LibraryPatches() == NULL
-        && pipe2(_PyPth_pipe_for_init, O_CLOEXEC | O_NONBLOCK) != 0)
-    {
+    int borrowed = -1;
+    if (_PyPth_LibraryPatches() == NULL && make_pipe_for_init(&borrowed) < 0) {
         return -1;
     }
-    if (pth_init() == FALSE) {
+    int done = pth_init();
+    int err = errno;
+    if (borrowed != -1) {
+        (void)fcntl(BORROWED_FD, F_SETFL, borrowed);
+    }
+    if (!done) {
         failed = 1;
+        errno = err;
         return -1;
     }
     _PyPth_thread *self = &_PyPth_main;

@@ -678,9 +678,8 @@ _PyPth_WaitFds(struct pollfd *fds, unsigned long nfds, PyTime_t deadline,
             closed |= (fds[i].revents & POLLNVAL);
         }
         if (!closed) {
-            static const struct timespec zero = {0, 0};
             int err = errno;
-            (void)_PyPth_sys_ppoll(fds, nfds, &zero, NULL);
+            (void)_PyPth_PollNow(fds, nfds);
             errno = err;
         }
     }

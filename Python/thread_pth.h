@@ -165,7 +165,7 @@ typedef struct {
     char waking;                  /* a waiter is woken, and has not run yet */
     char freed;                   /* by PyThread_free_lock() */
     int users;                    /* threads in acquire_contended() */
-    unsigned int generation;      /* of the four above */
+    unsigned int generation;      /* of hand_over, waking, users */
     _PyPth_queue waiters;
 } pth_lock;
 

@@ -7,31 +7,7 @@
 # interpreters, PTH_PYTHON and STOCK_PYTHON, and loads all of it in both.
 
 . "$(dirname "$0")/tap.sh"
-
-for python in "$PTH_PYTHON" "$STOCK_PYTHON"; do
-    [ -x "$python" ] || die "there is no $python: run 'make check', or set PTH_PYTHON and STOCK_PYTHON"
-done
-# An environment that python does not look into.
-unset PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONWARNINGS PYTHONDEVMODE
-
-# The interpreter pth or stock.
-python() {
-    case $1 in
-        pth) shift; "$PTH_PYTHON" -B "$@" ;;
-        stock) shift; "$STOCK_PYTHON" -B "$@" ;;
-    esac
-}
-
-config_var() {
-    python "$1" -c 'import sys, sysconfig
-print(sysconfig.get_config_var(sys.argv[1]))' "$2"
-}
-
-includes() {
-    python "$1" -c 'import os, sysconfig
-print("-I" + sysconfig.get_path("include"),
-      "-I" + os.path.dirname(sysconfig.get_config_h_filename()))'
-}
+. "$(dirname "$0")/builds.sh"
 
 # --- names
 

@@ -9,32 +9,8 @@
 # that knows nothing of us, with -D_FORTIFY_SOURCE and without.
 
 . "$(dirname "$0")/tap.sh"
-
-for python in "$PTH_PYTHON" "$STOCK_PYTHON"; do
-    [ -x "$python" ] || die "there is no $python: run 'make check', or set PTH_PYTHON and STOCK_PYTHON"
-done
-# An environment that python does not look into.
-unset PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONWARNINGS PYTHONDEVMODE
+. "$(dirname "$0")/builds.sh"
 unset PYTHONPTHSYSCALLS
-
-# The interpreter pth or stock.
-python() {
-    case $1 in
-        pth) shift; "$PTH_PYTHON" -B "$@" ;;
-        stock) shift; "$STOCK_PYTHON" -B "$@" ;;
-    esac
-}
-
-config_var() {
-    python "$1" -c 'import sys, sysconfig
-print(sysconfig.get_config_var(sys.argv[1]))' "$2"
-}
-
-includes() {
-    python "$1" -c 'import os, sysconfig
-print("-I" + sysconfig.get_path("include"),
-      "-I" + os.path.dirname(sysconfig.get_config_h_filename()))'
-}
 
 # build FOR NAME FLAG...: compile blocking.c as FOR's settings say.
 build() {

@@ -260,7 +260,30 @@ class LockTest(unittest.TestCase):
             helper.join()
 
 
-class ManyThreadsTest(unittest.TestCase):
+class ManyThreadsTest(ScriptMixin, unittest.TestCase):
+
+    def test_first_thread_with_all_numbers_below_fd_setsize_taken(self):
+        self.assertEqual(self.run_ok("""
+            import fcntl, os, resource, socket, threading
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            if hard != resource.RLIM_INFINITY and hard < 1200:
+                raise SystemExit("too few descriptors")
+            resource.setrlimit(resource.RLIMIT_NOFILE, (1200, hard))
+            r, w = os.pipe()
+            while os.dup(r) < 1100:
+                pass
+            flags = fcntl.fcntl(1023, fcntl.F_GETFL)
+            t = threading.Thread(target=print, args=["runs"])
+            t.start()
+            t.join()
+            assert fcntl.fcntl(1023, fcntl.F_GETFL) == flags
+            # The descriptors are the program's own still.
+            a, b = socket.socketpair()
+            t = threading.Thread(target=lambda: print(os.read(1023, 1)))
+            t.start()
+            os.write(w, b"x")
+            t.join()
+            """), "runs\nb'x'")
 
     def test_a_thousand_threads(self):
         n = 1000
