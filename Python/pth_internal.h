@@ -198,7 +198,8 @@ extern void _PyPth_EndInterrupt(void);
 // SA_RESTART and timeouts of 0 notwithstanding (Linux, fs/select.c, do_poll() and
 // core_sys_select()).  Another signal may have done so: the call is to be made
 // again, as if that had come before it.  With one thread there is no such signal.
-extern int _PyPth_SliceInterrupted(int result);
+// If so, errno is set back to `err`.
+extern int _PyPth_SliceInterrupted(int result, int err);
 // Add the signal of the time slice to the mask of a call that is not to be
 // interrupted by it.
 extern void _PyPth_BlockSlice(sigset_t *mask);

@@ -219,9 +219,13 @@ _PyPth_SetSlice(unsigned long us)
 }
 
 int
-_PyPth_SliceInterrupted(int result)
+_PyPth_SliceInterrupted(int result, int err)
 {
-    return result < 0 && errno == EINTR && _PyPth_nthreads > 1;
+    if (result >= 0 || errno != EINTR || _PyPth_nthreads <= 1) {
+        return 0;
+    }
+    errno = err;
+    return 1;
 }
 
 void

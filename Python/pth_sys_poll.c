@@ -78,10 +78,10 @@ poll(struct pollfd *fds, nfds_t nfds, int timeout)
     int wait = (timeout != 0 && can_switch());
     PyTime_t ns = timeout < 0 ? -1 : (PyTime_t)timeout * 1000000;
     PyTime_t deadline = wait ? _PyPth_Deadline(ns) : 0;
-    int found;
+    int found, err = errno;
     do {
         found = real(poll)(fds, nfds, wait ? 0 : timeout);
-    } while ((wait || timeout == 0) && _PyPth_SliceInterrupted(found));
+    } while ((wait || timeout == 0) && _PyPth_SliceInterrupted(found, err));
     if (found != 0 || !wait) {
         return found;
     }
@@ -97,11 +97,11 @@ ppoll(struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
     }
     PyTime_t ns = timeout == NULL ? -1 : from_timespec(timeout);
     PyTime_t deadline = _PyPth_Deadline(ns);
-    int found;
+    int found, err = errno;
     sigset_t copy;
     do {
         found = real(ppoll)(fds, nfds, &zero, block_slice(mask, &copy));
-    } while (mask == NULL && _PyPth_SliceInterrupted(found));
+    } while (mask == NULL && _PyPth_SliceInterrupted(found, err));
     if (found != 0 || ns == 0) {
         return found;
     }
@@ -224,12 +224,12 @@ select_wait(const sets *s, const sets *in, struct pollfd *fds, nfds_t n,
             PyTime_t deadline, const sigset_t *mask)
 {
     for (;;) {
-        int found;
+        int found, err = errno;
         sigset_t copy;
         do {
             found = real(pselect)(s->nfds, s->r, s->w, s->e, &zero,
                                   block_slice(mask, &copy));
-        } while (mask == NULL && _PyPth_SliceInterrupted(found));
+        } while (mask == NULL && _PyPth_SliceInterrupted(found, err));
         if (found != 0 || deadline == 0) {
             return found;
         }
@@ -338,12 +338,12 @@ epoll_until(int epfd, struct epoll_event *events, int maxevents,
             PyTime_t deadline, const sigset_t *mask)
 {
     for (;;) {
-        int found;
+        int found, err = errno;
         sigset_t copy;
         do {
             found = real(epoll_pwait)(epfd, events, maxevents, 0,
                                       block_slice(mask, &copy));
-        } while (mask == NULL && _PyPth_SliceInterrupted(found));
+        } while (mask == NULL && _PyPth_SliceInterrupted(found, err));
         if (found != 0 || deadline == 0) {
             return found;
         }

@@ -87,10 +87,10 @@ _PyPth_sys_ppoll(struct pollfd *fds, nfds_t nfds,
 int
 _PyPth_PollNow(struct pollfd *fds, nfds_t nfds)
 {
-    int found;
+    int found, err = errno;
     do {
         found = _PyPth_sys_ppoll(fds, nfds, &(struct timespec){0, 0}, NULL);
-    } while (_PyPth_SliceInterrupted(found));
+    } while (_PyPth_SliceInterrupted(found, err));
     return found;
 }
 
@@ -148,10 +148,10 @@ select(int nfds, fd_set *r, fd_set *w, fd_set *e, struct timeval *timeout)
         return _PyPth_Select(nfds, r, w, e, timeout);
     }
 #endif
-    int found;
+    int found, err = errno;
     do {
         found = real(select)(nfds, r, w, e, timeout);
-    } while (at_once && _PyPth_SliceInterrupted(found));
+    } while (at_once && _PyPth_SliceInterrupted(found, err));
     return found;
 }
 

@@ -82,10 +82,12 @@ class pollfd(ctypes.Structure):
 fds = pollfd(a.fileno(), select.POLLIN, 0)
 timeout = (ctypes.c_long * 2)()
 def ask():
+    ctypes.set_errno(0)
     results.append([(libc.poll(ctypes.byref(fds), 1, 0),
                      libc.ppoll(ctypes.byref(fds), 1, timeout, None),
                      libc.select(0, None, None, None, timeout),
-                     libc.pselect(0, None, None, None, timeout, None))
+                     libc.pselect(0, None, None, None, timeout, None),
+                     ctypes.get_errno())
                     for i in range(2)])
 results = []
 thread = threading.Thread(target=ask)
@@ -96,7 +98,7 @@ END
 preloaded slice_in_poll poll.py
 like "a slice that ends in the first try does not make a call block" \
     "$status $out" "^0 let others run"
-like "a slice does not interrupt poll() and select() with a timeout of 0" "$out" \
-    '^\[\[\(0, 0, 0, 0\), \(0, 0, 0, 0\)\]\]$'
+like "neither poll() nor select() with a timeout of 0, nor errno, tells of a slice" "$out" \
+    '^\[\[\(0, 0, 0, 0, 0\), \(0, 0, 0, 0, 0\)\]\]$'
 
 done_testing
