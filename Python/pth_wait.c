@@ -86,10 +86,10 @@ woken_append(_PyPth_thread *thread)
 /* Threads in Pth's waiting queue, which every pass of the scheduler walks at a
    cost of about a quarter of a microsecond a thread.  Those that have waited
    longest are suspended: pth_suspend() moves them to a queue that nobody
-   walks.  A few stay, so that threads that hand work to and fro need no
+   walks.  One stays, so that two threads that hand work to and fro need no
    pth_resume(), which has to search. */
 
-#define KEEP_AWAITING 3
+#define KEEP_AWAITING 1
 
 static _PyPth_thread *await_head, *await_tail;
 static int nawaiting = 0;

@@ -117,7 +117,10 @@ PyThread_get_thread_native_id(void)
     if (!initialized) {
         PyThread_init_thread();
     }
-    unsigned long native_id = (unsigned long)syscall(SYS_gettid);
+    if (!_PyPth_IsKernelThread()) {
+        return (unsigned long)syscall(SYS_gettid);
+    }
+    unsigned long native_id = (unsigned long)_PyPth_kernel_tid;
 #if SIZEOF_LONG > 4
     native_id |= (unsigned long)_PyPth_current->number << 32;
 #endif

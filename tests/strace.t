@@ -31,6 +31,16 @@ for program in import_loop lock_pingpong queue_items; do
            grep -c 'futex(' "$tmp/log")" 0-1
 done
 
+# A hand-off of stock Pth calls swapcontext(), and that sigprocmask().
+if [ "$(uname -m)" = x86_64 ]; then
+    ok "lock_pingpong runs" trace "$PTH_PYTHON" "$tmp/log" \
+        "$top/bench/programs/lock_pingpong.py"
+    ok "40,000 hand-offs make no system call (all of the process: $(wc -l < "$tmp/log"))" \
+        test "$(wc -l < "$tmp/log")" -lt 4000
+else
+    skip "40,000 hand-offs make no system call" "pth_context.c knows x86-64 alone"
+fi
+
 # A program that never starts a thread.
 
 # How often python, not its children, makes each call between the second mark

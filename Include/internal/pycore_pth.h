@@ -10,6 +10,7 @@
 //   Python/pth_thread.c    thread records: start, finish, join, fork
 //   Python/pth_stack.c     the stacks that threads run on
 //   Python/pth_wait.c      waiting and waking: queues, timers
+//   Python/pth_context.c   the switch from one thread to another
 //   Python/pth_poll.c      the descriptors that threads wait for
 //   Python/pth_signal.c    a signal mask a thread
 //   Python/pth_slice.c     the time slice that preempts a computing thread
