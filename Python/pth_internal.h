@@ -253,10 +253,11 @@ extern int _PyPth_sys_ppoll(struct pollfd *fds, nfds_t nfds,
                             const sigset_t *mask);
 // The same with no timeout and no mask, until it is not interrupted.
 extern int _PyPth_PollNow(struct pollfd *fds, nfds_t nfds);
-// The C library's own epoll_wait().
+// The C library's own epoll_pwait().
 struct epoll_event;
-extern int _PyPth_sys_epoll_wait(int epfd, struct epoll_event *events,
-                                 int maxevents, int timeout);
+extern int _PyPth_sys_epoll_pwait(int epfd, struct epoll_event *events,
+                                  int maxevents, int timeout,
+                                  const sigset_t *mask);
 // The C library's own sigaction().
 extern int _PyPth_sys_sigaction(int signum, const struct sigaction *action,
                                 struct sigaction *old);

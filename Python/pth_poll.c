@@ -195,21 +195,29 @@ lose_set(void)
     }
 }
 
-static void
-take_events(void)
+// Wait up to `timeout` milliseconds (-1: for ever) with `mask`, and wake whose
+// descriptors are ready.  Return true if a signal has ended the wait.
+static int
+take_events(int timeout, const sigset_t *mask)
 {
     struct epoll_event events[64];
     int found;
     do {
-        found = _PyPth_sys_epoll_wait(epfd, events, Py_ARRAY_LENGTH(events), 0);
+        found = _PyPth_sys_epoll_pwait(epfd, events, Py_ARRAY_LENGTH(events),
+                                       timeout, mask);
         for (int i = 0; i < found; i++) {
             fd_event(events[i].data.fd, events[i].events);
         }
+        timeout = 0;
     } while (found == Py_ARRAY_LENGTH(events));
-    if (found < 0 && errno != EINTR) {
+    if (found < 0 && errno == EINTR) {
+        return 1;
+    }
+    if (found < 0) {
         // Closed behind our back.
         lose_set();
     }
+    return 0;
 }
 
 
@@ -327,12 +335,15 @@ _PyPth_PollFds(const struct timespec *timeout, const sigset_t *mask)
     int err = errno;
     int at_once = timeout != NULL && timeout->tv_sec == 0
                   && timeout->tv_nsec == 0;
-    if (at_once && direct_head == NULL) {
+    int interrupted = 0;
+    if (direct_head == NULL && (at_once || (timeout == NULL && nregistered > 0)))
+    {
+        // The set alone is asked at once, without ppoll().
         if (nregistered > 0) {
-            take_events();
+            interrupted = take_events(at_once ? 0 : -1, mask);
         }
         errno = err;
-        return 0;
+        return at_once ? 0 : interrupted;
     }
     struct pollfd *p = pollset;
     if (nregistered > 0) {
@@ -346,12 +357,12 @@ _PyPth_PollFds(const struct timespec *timeout, const sigset_t *mask)
     }
     int found = _PyPth_sys_ppoll(pollset, (nfds_t)(p - pollset), timeout, mask);
     // ENOMEM: ask again, as there is nobody to tell.
-    int interrupted = found < 0 && errno == EINTR;
+    interrupted = found < 0 && errno == EINTR;
     if (found > 0) {
         int registered = nregistered > 0;
         take_direct(pollset + registered);
         if (registered && pollset[0].revents) {
-            take_events();
+            (void)take_events(0, NULL);
         }
     }
     errno = err;

@@ -74,7 +74,7 @@ in_pth(void)
 /* The C library's own functions, for the other files of the backend */
 
 DECLARE_REAL(ppoll)
-DECLARE_REAL(epoll_wait)
+DECLARE_REAL(epoll_pwait)
 DECLARE_REAL(pthread_sigmask)
 
 int
@@ -95,10 +95,10 @@ _PyPth_PollNow(struct pollfd *fds, nfds_t nfds)
 }
 
 int
-_PyPth_sys_epoll_wait(int epfd, struct epoll_event *events, int maxevents,
-                      int timeout)
+_PyPth_sys_epoll_pwait(int epfd, struct epoll_event *events, int maxevents,
+                       int timeout, const sigset_t *mask)
 {
-    return real(epoll_wait)(epfd, events, maxevents, timeout);
+    return real(epoll_pwait)(epfd, events, maxevents, timeout, mask);
 }
 
 int
