@@ -57,6 +57,8 @@ typedef struct _PyPth_thread {
     struct _PyPth_thread *fds_next, *fds_prev;
     struct _PyPth_fdwait *fdwaits;        // or NULL
     char hinted;                  // the last `revents` may be wrong
+    char unchecked;               // see _PyPth_CheckWaits(), in a list:
+    struct _PyPth_thread *unchecked_next, *unchecked_prev;
     struct _PyPth_thread *woken_next;     // in the list of the woken
     struct _PyPth_thread *await_next, *await_prev;  // awaiting, not suspended
     unsigned int signals_seen;    // signals that have ended a wait
@@ -155,6 +157,8 @@ extern int _PyPth_ReserveTimers(int nthreads);
 extern void _PyPth_ForgetOthers(void);
 // True if a thread waits for a descriptor or has a deadline.  Async-signal-safe.
 extern int _PyPth_SomeoneWaits(void);
+// True if a thread whose slice has ended could go on.
+extern int _PyPth_SomeoneComputes(void);
 // True between the call into Pth and the return from it.
 extern int _PyPth_in_pth;
 
@@ -165,7 +169,7 @@ extern nfds_t _PyPth_nfds_waiting;
 // `thread` waits for the descriptors `fds`, until it is woken.
 // Return 0, or -1 if there is no memory.
 extern int _PyPth_InsertFds(_PyPth_thread *thread, struct pollfd *fds,
-                            nfds_t nfds);
+                            nfds_t nfds, int flags);
 extern void _PyPth_RemoveFds(_PyPth_thread *thread);
 // Ask the kernel, and wake the threads whose descriptors are ready.  `timeout`
 // is relative (NULL: wait until one is ready, or a signal comes in that `mask`
@@ -176,6 +180,19 @@ extern int _PyPth_PollFds(const struct timespec *timeout, const sigset_t *mask);
 extern void _PyPth_ClosingFds(unsigned int first, unsigned int last);
 // In the child of a fork.
 extern void _PyPth_ForgetFds(void);
+
+// A stream that a thread waits for with _PyPth_EDGES, which says that it was found
+// to block for ever.  Later waits with _PyPth_EDGES take that for granted, and
+// the program does not have to ask.
+extern int _PyPth_HasEdges(int fd);
+// A read has taken less than it asked for, that is all there was.
+extern void _PyPth_Drained(int fd);
+// Nothing has come in since.
+extern int _PyPth_IsDrained(int fd);
+// Are there waits for which that was only taken for granted?
+extern int _PyPth_Unchecked(void);
+// Check it.
+extern void _PyPth_CheckWaits(void);
 
 /* pth_slice.c */
 
@@ -258,6 +275,8 @@ struct epoll_event;
 extern int _PyPth_sys_epoll_pwait(int epfd, struct epoll_event *events,
                                   int maxevents, int timeout,
                                   const sigset_t *mask);
+// Does the socket block, without a time limit for what comes in?
+extern int _PyPth_BlocksForEver(int fd);
 // The C library's own sigaction().
 extern int _PyPth_sys_sigaction(int signum, const struct sigaction *action,
                                 struct sigaction *old);

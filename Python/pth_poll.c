@@ -8,7 +8,8 @@
 // An epoll set knows files, not descriptor numbers, and other threads may
 // close a descriptor, or make its number another file's (epoll(7), Questions
 // and answers).  So a registration is good for one event (EPOLLONESHOT), every
-// wait renews it, and an event is a hint: whoever is woken asks again.
+// wait renews it, and an event is a hint: whoever is woken asks again.  That of a
+// TCP connection that is read stays, see below.
 
 #include "pth_internal.h"
 
@@ -42,8 +43,19 @@ static nfds_t pollset_size = FEW + 1;
 
 static int epfd = -1;
 static nfds_t nregistered = 0;            // waits for it
-static fdwait **by_fd;                    // lists of them, by descriptor
+
+// What is known of a descriptor.
+typedef struct {
+    fdwait *waits;                // those for it
+    char edges;                   // registered by register_edges()
+    char drained;                 // nothing has come in since it was read empty
+} fdrecord;
+static fdrecord *by_fd;
 static int by_fd_size = 0;
+
+// Threads that wait for edges without having asked the kernel for anything,
+// newest first.
+static _PyPth_thread *unchecked_head;
 
 
 /* The epoll set */
@@ -52,6 +64,18 @@ static int by_fd_size = 0;
 // include/uapi/linux/eventpoll.h).
 #define ALWAYS (POLLERR | POLLHUP | POLLNVAL)
 
+static int
+set_events(struct epoll_event *ev)
+{
+    if (epoll_ctl(epfd, EPOLL_CTL_MOD, ev->data.fd, ev) == 0) {
+        return 0;
+    }
+    if (errno != ENOENT) {
+        return -1;
+    }
+    return epoll_ctl(epfd, EPOLL_CTL_ADD, ev->data.fd, ev);
+}
+
 // Register `fd` for what its waiters wait for.  Return 0, or -1 and errno.
 static int
 arm(int fd)
@@ -59,16 +83,11 @@ arm(int fd)
     struct epoll_event ev;
     ev.events = EPOLLONESHOT;
     ev.data.fd = fd;
-    for (fdwait *w = by_fd[fd]; w != NULL; w = w->next) {
+    by_fd[fd].edges = 0;
+    for (fdwait *w = by_fd[fd].waits; w != NULL; w = w->next) {
         ev.events |= (unsigned short)w->p->events & ~ALWAYS;
     }
-    if (epoll_ctl(epfd, EPOLL_CTL_MOD, fd, &ev) == 0) {
-        return 0;
-    }
-    if (errno != ENOENT) {
-        return -1;
-    }
-    return epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev);
+    return set_events(&ev);
 }
 
 static void
@@ -83,7 +102,7 @@ unlink_waits(_PyPth_thread *thread, nfds_t n)
             w->prev->next = w->next;
         }
         else {
-            by_fd[w->p->fd] = w->next;
+            by_fd[w->p->fd].waits = w->next;
         }
         if (w->next != NULL) {
             w->next->prev = w->prev;
@@ -101,7 +120,7 @@ by_fd_reserve(int fd)
         return 0;
     }
     int size = Py_MAX(2 * by_fd_size, fd + 64);
-    fdwait **table = realloc(by_fd, size * sizeof(*table));
+    fdrecord *table = realloc(by_fd, size * sizeof(*table));
     if (table == NULL) {
         return -1;
     }
@@ -111,16 +130,35 @@ by_fd_reserve(int fd)
     return 0;
 }
 
+static void
+link_wait(fdwait *w)
+{
+    fdrecord *r = &by_fd[w->p->fd];
+    w->prev = NULL;
+    w->next = r->waits;
+    if (w->next != NULL) {
+        w->next->prev = w;
+    }
+    r->waits = w;
+    nregistered++;
+}
+
+static int
+need_set(void)
+{
+    if (epfd < 0) {
+        epfd = epoll_create1(EPOLL_CLOEXEC);
+    }
+    return epfd < 0 ? -1 : 0;
+}
+
 // Return 0 when all descriptors of the thread are registered, -1 when they
 // cannot be.
 static int
 insert_registered(_PyPth_thread *thread)
 {
-    if (epfd < 0) {
-        epfd = epoll_create1(EPOLL_CLOEXEC);
-        if (epfd < 0) {
-            return -1;
-        }
+    if (need_set() < 0) {
+        return -1;
     }
     thread->fdwaits = malloc(thread->nfds * sizeof(fdwait));
     if (thread->fdwaits == NULL) {
@@ -139,13 +177,7 @@ insert_registered(_PyPth_thread *thread)
             unlink_waits(thread, i);
             return -1;
         }
-        w->prev = NULL;
-        w->next = by_fd[p->fd];
-        if (w->next != NULL) {
-            w->next->prev = w;
-        }
-        by_fd[p->fd] = w;
-        nregistered++;
+        link_wait(w);
         // EPERM: a file that poll() calls ready always, or never.
         if (arm(p->fd) < 0 && errno != EPERM) {
             unlink_waits(thread, i + 1);
@@ -155,6 +187,137 @@ insert_registered(_PyPth_thread *thread)
     return 0;
 }
 
+/* Streams that are read.  A thread that serves a connection reads what is there,
+   and waits for more, again and again.  In the plain way that costs four system
+   calls a wait: the read that finds nothing, the questions whether it shall
+   block and how long (O_NONBLOCK, SO_RCVTIMEO), and the registration.  Here it
+   mostly costs none of them.  The registration stays, and tells of what comes in
+   from then on (EPOLLET).  When the last read has taken all there was, and
+   nothing was told since, there is nothing to be read; and a descriptor that was
+   found to block for ever is taken to do so still.
+
+   All of that may be wrong: the program, or another process, may have changed
+   the description, or closed it in a way that nobody here sees.  So each such
+   wait is checked, in the plain way, when a time slice ends or when nobody
+   could run for a millisecond.  Until then being wrong is only being late. */
+
+#ifdef HAVE_PTH_SYSCALLS
+
+// Return 0, or -1 and errno.
+static int
+register_edges(int fd)
+{
+    struct epoll_event ev;
+    ev.events = EPOLLIN | EPOLLRDHUP | EPOLLET;
+    ev.data.fd = fd;
+    by_fd[fd].edges = (set_events(&ev) == 0);
+    return by_fd[fd].edges ? 0 : -1;
+}
+
+// Insert the wait of a thread for one descriptor.  Return 0, or -1 if that has
+// to be done otherwise.
+static int
+insert_edges(_PyPth_thread *thread)
+{
+    int fd = thread->fds[0].fd;
+    if (need_set() < 0 || by_fd_reserve(fd) < 0 || by_fd[fd].waits != NULL) {
+        return -1;
+    }
+    int known = by_fd[fd].edges;
+    if (!known && register_edges(fd) < 0) {
+        return -1;
+    }
+    fdwait *w = malloc(sizeof(*w));
+    if (w == NULL) {
+        return -1;
+    }
+    w->thread = thread;
+    w->p = &thread->fds[0];
+    thread->fdwaits = w;
+    link_wait(w);
+    if (known) {
+        thread->unchecked = 1;
+        thread->unchecked_prev = NULL;
+        thread->unchecked_next = unchecked_head;
+        if (unchecked_head != NULL) {
+            unchecked_head->unchecked_prev = thread;
+        }
+        unchecked_head = thread;
+    }
+    return 0;
+}
+
+static void
+remove_unchecked(_PyPth_thread *thread)
+{
+    if (!thread->unchecked) {
+        return;
+    }
+    thread->unchecked = 0;
+    if (thread->unchecked_prev != NULL) {
+        thread->unchecked_prev->unchecked_next = thread->unchecked_next;
+    }
+    else {
+        unchecked_head = thread->unchecked_next;
+    }
+    if (thread->unchecked_next != NULL) {
+        thread->unchecked_next->unchecked_prev = thread->unchecked_prev;
+    }
+}
+
+int
+_PyPth_Unchecked(void)
+{
+    return unchecked_head != NULL;
+}
+
+void
+_PyPth_CheckWaits(void)
+{
+    int err = errno;
+    while (unchecked_head != NULL) {
+        _PyPth_thread *thread = unchecked_head;
+        int fd = thread->fds[0].fd;
+        remove_unchecked(thread);
+        // What has come in makes an event when it is registered anew.
+        if (!by_fd[fd].edges || !_PyPth_BlocksForEver(fd)
+            || register_edges(fd) < 0)
+        {
+            // Let it see for itself.
+            by_fd[fd].edges = 0;
+            by_fd[fd].drained = 0;
+            _PyPth_WakeThread(thread, _PyPth_WOKEN);
+        }
+    }
+    errno = err;
+}
+
+int
+_PyPth_HasEdges(int fd)
+{
+    return fd >= 0 && fd < by_fd_size && by_fd[fd].edges;
+}
+
+int
+_PyPth_IsDrained(int fd)
+{
+    return _PyPth_HasEdges(fd) && by_fd[fd].drained;
+}
+
+void
+_PyPth_Drained(int fd)
+{
+    if (_PyPth_HasEdges(fd)) {
+        by_fd[fd].drained = 1;
+    }
+}
+
+#else
+#  define insert_edges(thread) (-1)
+#  define remove_unchecked(thread) ((void)0)
+#endif
+
+
 // There is an event for `fd`: wake whose it is.
 static void
 fd_event(int fd, unsigned int events)
@@ -162,7 +325,13 @@ fd_event(int fd, unsigned int events)
     if (fd >= by_fd_size) {
         return;
     }
-    fdwait *w = by_fd[fd];
+    fdrecord *r = &by_fd[fd];
+    r->drained = 0;
+    if (events & (POLLERR | POLLHUP | POLLNVAL | EPOLLRDHUP)) {
+        // The end of a stream comes in once, and is there to be read for ever.
+        r->edges = 0;
+    }
+    fdwait *w = r->waits;
     while (w != NULL) {
         short revents = (short)(events
                                 & ((unsigned short)w->p->events | ALWAYS));
@@ -170,13 +339,13 @@ fd_event(int fd, unsigned int events)
             w->p->revents = revents;
             _PyPth_WakeThread(w->thread, _PyPth_WOKEN);
             // All waits of that thread have left the list.
-            w = by_fd[fd];
+            w = r->waits;
         }
         else {
             w = w->next;
         }
     }
-    if (by_fd[fd] != NULL && arm(fd) < 0 && errno != EPERM) {
+    if (r->waits != NULL && arm(fd) < 0 && errno != EPERM) {
         // They shall find out themselves what is wrong.
         fd_event(fd, POLLNVAL);
     }
@@ -188,9 +357,10 @@ static void
 lose_set(void)
 {
     epfd = -1;
-    for (int fd = 0; nregistered > 0; fd++) {
-        while (by_fd[fd] != NULL) {
-            _PyPth_WakeThread(by_fd[fd]->thread, _PyPth_WOKEN);
+    for (int fd = 0; fd < by_fd_size; fd++) {
+        by_fd[fd].edges = 0;
+        while (by_fd[fd].waits != NULL) {
+            _PyPth_WakeThread(by_fd[fd].waits->thread, _PyPth_WOKEN);
         }
     }
 }
@@ -290,7 +460,8 @@ take_direct(const struct pollfd *p)
 /* For pth_wait.c */
 
 int
-_PyPth_InsertFds(_PyPth_thread *thread, struct pollfd *fds, nfds_t nfds)
+_PyPth_InsertFds(_PyPth_thread *thread, struct pollfd *fds, nfds_t nfds,
+                 int flags)
 {
     thread->fds = fds;
     thread->nfds = nfds;
@@ -300,11 +471,12 @@ _PyPth_InsertFds(_PyPth_thread *thread, struct pollfd *fds, nfds_t nfds)
     }
     int err = errno;
     int few = nregistered == 0 && ndirect + nfds <= FEW;
-    if (few || nfds > MANY || insert_registered(thread) < 0) {
-        if (insert_direct(thread) < 0) {
-            thread->fds = NULL;
-            return -1;
-        }
+    if (((flags & _PyPth_EDGES) == 0 || insert_edges(thread) < 0)
+        && (few || nfds > MANY || insert_registered(thread) < 0)
+        && insert_direct(thread) < 0)
+    {
+        thread->fds = NULL;
+        return -1;
     }
     errno = err;
     thread->hinted = (thread->fdwaits != NULL);
@@ -319,7 +491,8 @@ _PyPth_RemoveFds(_PyPth_thread *thread)
         return;
     }
     if (thread->fdwaits != NULL) {
-        // The registrations stay.  Each may come up with one event, for nobody.
+        // The registrations stay.  Each may come up with an event for nobody.
+        remove_unchecked(thread);
         unlink_waits(thread, thread->nfds);
     }
     else {
@@ -335,12 +508,14 @@ _PyPth_PollFds(const struct timespec *timeout, const sigset_t *mask)
     int err = errno;
     int at_once = timeout != NULL && timeout->tv_sec == 0
                   && timeout->tv_nsec == 0;
+    int whole_ms = timeout == NULL
+                   || (timeout->tv_sec == 0 && timeout->tv_nsec % 1000000 == 0);
     int interrupted = 0;
-    if (direct_head == NULL && (at_once || (timeout == NULL && nregistered > 0)))
-    {
+    if (direct_head == NULL && whole_ms && (at_once || nregistered > 0)) {
         // The set alone is asked at once, without ppoll().
         if (nregistered > 0) {
-            interrupted = take_events(at_once ? 0 : -1, mask);
+            interrupted = take_events(
+                timeout == NULL ? -1 : (int)(timeout->tv_nsec / 1000000), mask);
         }
         errno = err;
         return at_once ? 0 : interrupted;
@@ -373,6 +548,7 @@ void
 _PyPth_ForgetFds(void)
 {
     direct_head = NULL;
+    unchecked_head = NULL;
     ndirect = 0;
     nregistered = 0;
     _PyPth_nfds_waiting = 0;
@@ -405,9 +581,7 @@ _PyPth_ClosingFds(unsigned int first, unsigned int last)
     for (unsigned int fd = first; fd <= last && fd < (unsigned int)by_fd_size;
          fd++)
     {
-        if (by_fd[fd] != NULL) {
-            fd_event((int)fd, POLLNVAL);
-        }
+        fd_event((int)fd, POLLNVAL);
     }
     _PyPth_thread *next;
     for (_PyPth_thread *t = direct_head; t != NULL; t = next) {

@@ -125,7 +125,7 @@ read_other(int fd, const struct iovec *iov, int iovcnt)
             errno = EAGAIN;
             return -1;
         }
-        if (_PyPth_WaitFd(fd, POLLIN, _PyPth_FOREVER) < 0) {
+        if (_PyPth_WaitFd(fd, POLLIN, _PyPth_FOREVER, 0) < 0) {
             return -1;
         }
     }
@@ -212,7 +212,7 @@ write_nowait(int fd, const void *buf, size_t len)
             errno = EAGAIN;
             return done_or_error(done);
         }
-        if (_PyPth_WaitFd(fd, POLLOUT, _PyPth_FOREVER) < 0) {
+        if (_PyPth_WaitFd(fd, POLLOUT, _PyPth_FOREVER, 0) < 0) {
             return done_or_error(done);
         }
     }
@@ -370,7 +370,7 @@ map_sendfile(int out, int in, off_t *offset, size_t count)
             break;                // the end of the file
         }
         else if (!would_block()
-                 || _PyPth_WaitFd(out, POLLOUT, _PyPth_FOREVER) < 0)
+                 || _PyPth_WaitFd(out, POLLOUT, _PyPth_FOREVER, 0) < 0)
         {
             return done_or_error(done);
         }

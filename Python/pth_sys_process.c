@@ -28,7 +28,7 @@ wait_exit(pid_t pid)
 #ifdef SYS_pidfd_open
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (fd >= 0) {
-        int result = _PyPth_WaitFd(fd, POLLIN, _PyPth_FOREVER);
+        int result = _PyPth_WaitFd(fd, POLLIN, _PyPth_FOREVER, 0);
         (void)real(close)(fd);
         return result;
     }
@@ -245,7 +245,7 @@ wait_signal(const sigset_t *set, siginfo_t *info, PyTime_t deadline)
             }
         }
         _PyPth_current->sigwait = set;
-        result = _PyPth_WaitFd(fd, POLLIN, deadline);
+        result = _PyPth_WaitFd(fd, POLLIN, deadline, 0);
         _PyPth_current->sigwait = NULL;
         if (result < 0) {
             break;

@@ -5,6 +5,7 @@
 
 #include "pth_syscalls.h"
 
+#include <netinet/in.h>           // IPPROTO_TCP
 #include <sys/uio.h>
 
 DECLARE_REAL(recv)
@@ -46,11 +47,34 @@ is_stream(int fd)
            && type == SOCK_STREAM;
 }
 
-// A call on a socket has said EAGAIN.  Return 0 when it is worth another try,
+// A read of less than was asked for has taken all there was.  (A datagram is
+// another matter, and so are UNIX sockets: they stop where the sender changes.)
+static int
+is_tcp(int fd)
+{
+    int protocol;
+    socklen_t len = sizeof(protocol);
+    return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0
+           && protocol == IPPROTO_TCP;
+}
+
+int
+_PyPth_BlocksForEver(int fd)
+{
+    return !_PyPth_IsNonblocking(fd)
+           && _PyPth_SocketDeadline(fd, SO_RCVTIMEO) == _PyPth_FOREVER
+           && is_tcp(fd);
+}
+
+// A call on a socket has said EAGAIN, or would.  Return 0 when it is worth another try,
 // or -1 and errno.  *deadline is 0 before the first call.
 static int
 wait_socket(int fd, short events, PyTime_t *deadline)
 {
+    if (events == POLLIN && _PyPth_HasEdges(fd)) {
+        return _PyPth_WaitFd(fd, POLLIN, _PyPth_FOREVER, _PyPth_EDGES) < 0
+               ? -1 : 0;
+    }
     if (_PyPth_IsNonblocking(fd)) {
         errno = EAGAIN;
         return -1;
@@ -59,7 +83,11 @@ wait_socket(int fd, short events, PyTime_t *deadline)
         *deadline = _PyPth_SocketDeadline(fd, events == POLLIN ? SO_RCVTIMEO
                                                                : SO_SNDTIMEO);
     }
-    int revents = _PyPth_WaitFd(fd, events, *deadline);
+    int edges = 0;
+    if (events == POLLIN && *deadline == _PyPth_FOREVER && is_tcp(fd)) {
+        edges = _PyPth_EDGES;
+    }
+    int revents = _PyPth_WaitFd(fd, events, *deadline, edges);
     if (revents < 0) {
         return -1;
     }
@@ -132,9 +160,19 @@ recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *addr,
     }
     PyTime_t deadline = 0;
     size_t done = 0;
+    // If there is nothing, let others run; but not one that computes, which
+    // would keep this thread waiting if there is something after all.
+    if (flags == 0 && len > 0 && _PyPth_IsDrained(fd)
+        && !_PyPth_SomeoneComputes() && wait_socket(fd, POLLIN, &deadline) < 0)
+    {
+        return -1;
+    }
     for (;;) {
         ssize_t n = real(recvfrom)(fd, (char *)buf + done, len - done,
                                    flags | MSG_DONTWAIT, addr, addrlen);
+        if (n > 0 && flags == 0 && (size_t)n < len) {
+            _PyPth_Drained(fd);
+        }
         if (n > 0 && (flags & MSG_WAITALL)) {
             done += (size_t)n;
             // Of a datagram there is no more.

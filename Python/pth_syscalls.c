@@ -266,11 +266,11 @@ _PyPth_IsNonblocking(int fd)
 }
 
 int
-_PyPth_WaitFd(int fd, short events, PyTime_t deadline)
+_PyPth_WaitFd(int fd, short events, PyTime_t deadline, int flags)
 {
     struct pollfd p = {fd, events, 0};
     _PyPth_result result = _PyPth_WaitFds(&p, 1, deadline,
-                                          _PyPth_INTERRUPTIBLE);
+                                          _PyPth_INTERRUPTIBLE | flags);
     if (result == _PyPth_TIMEOUT) {
         errno = EAGAIN;
         return -1;
@@ -307,7 +307,7 @@ _PyPth_WaitBefore(int fd, short events, PyTime_t deadline)
                 return 0;
             }
         }
-        if (_PyPth_WaitFd(fd, events, deadline) < 0) {
+        if (_PyPth_WaitFd(fd, events, deadline, 0) < 0) {
             return -1;
         }
     }

@@ -156,10 +156,10 @@ time_left(PyTime_t deadline)
 
 // True if a call on `fd` fails rather than blocks.
 extern int _PyPth_IsNonblocking(int fd);
-// Wait until `fd` is ready for `events`.
+// Wait until `fd` is ready for `events`.  `flags`: 0 or _PyPth_EDGES.
 // Return what poll() says of it, or -1 and errno: EINTR, EBADF when another
 // thread has closed it, EAGAIN when the deadline has passed.
-extern int _PyPth_WaitFd(int fd, short events, PyTime_t deadline);
+extern int _PyPth_WaitFd(int fd, short events, PyTime_t deadline, int flags);
 // The same for a call that cannot be told not to block: return 0 also if the
 // call would fail at once, as it does for a non-blocking descriptor.
 extern int _PyPth_WaitBefore(int fd, short events, PyTime_t deadline);

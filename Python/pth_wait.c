@@ -547,6 +547,11 @@ look_around(int slice_ended)
     }
     PyTime_t now = monotonic();
     wake_timers(now);
+#ifdef HAVE_PTH_SYSCALLS
+    if (slice_ended) {
+        _PyPth_CheckWaits();
+    }
+#endif
     if (_PyPth_nfds_waiting > 0
         && (slice_ended || now - last_poll >= POLL_INTERVAL))
     {
@@ -554,6 +559,12 @@ look_around(int slice_ended)
         (void)_PyPth_PollFds(&zero, NULL);
         last_poll = now;
     }
+}
+
+int
+_PyPth_SomeoneComputes(void)
+{
+    return nready > nurgent;
 }
 
 int
@@ -575,6 +586,17 @@ idle(void)
         _PyTime_AsTimespec_clamp(left, &ts);
         timeout = &ts;
     }
+#ifdef HAVE_PTH_SYSCALLS
+    // Servers with work to do are seldom idle for long.
+    static const struct timespec soon = {0, 1000000};
+    int checking = _PyPth_Unchecked()
+                   && (timeout == NULL || ts.tv_sec > 0
+                       || ts.tv_nsec > soon.tv_nsec);
+    if (checking) {
+        ts = soon;
+        timeout = &ts;
+    }
+#endif
     _PyPth_StopLooking();
     // A signal that comes in between the look at the counter and the kernel's
     // wait must end that wait.
@@ -594,6 +616,11 @@ idle(void)
             signals = (sig_atomic_t)((unsigned int)signals + 1);
         }
         last_poll = monotonic();
+#ifdef HAVE_PTH_SYSCALLS
+        if (checking && woken_head == NULL && _PyPth_current->result == 0) {
+            _PyPth_CheckWaits();
+        }
+#endif
     }
     (void)_PyPth_sys_sigmask(SIG_SETMASK, &mask, NULL);
 }
@@ -664,7 +691,7 @@ _PyPth_WaitFds(struct pollfd *fds, unsigned long nfds, PyTime_t deadline,
                int flags)
 {
     _PyPth_thread *self = _PyPth_current;
-    if (nfds > 0 && _PyPth_InsertFds(self, fds, nfds) < 0) {
+    if (nfds > 0 && _PyPth_InsertFds(self, fds, nfds, flags) < 0) {
         errno = ENOMEM;
         return _PyPth_ERROR;
     }

@@ -64,6 +64,7 @@ typedef enum {
 #define _PyPth_NEW_SIGNALS 2      // but not for one that came in before
 #define _PyPth_AT_FRONT 4         // line up before the others
 #define _PyPth_REVENTS 8          // _PyPth_WaitFds(): set `revents` of all
+#define _PyPth_EDGES 16           // _PyPth_WaitFds(): see _PyPth_HasEdges()
 
 #define _PyPth_FOREVER ((PyTime_t)-1)
 

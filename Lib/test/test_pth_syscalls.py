@@ -4,11 +4,15 @@ That each mapped call gives the results of the plain one is tested with an
 extension module, on stock CPython, too: tests/syscalls.t of cpython-pth.
 """
 
+import contextlib
+import ctypes
 import errno
 import os
+import platform
 import queue
 import select
 import socket
+import struct
 import subprocess
 import sys
 import sysconfig
@@ -124,6 +128,173 @@ class BlockingTest(unittest.TestCase):
             b.sendall(bytes(range(20)))
         self.assertEqual(sorted(got.get() for _ in range(20)),
                          [bytes([i]) for i in range(20)])
+
+
+
+class StreamTest(unittest.TestCase):
+    """A connection that is read again and again is taken to be as before, until
+    that is checked (Python/pth_poll.c)."""
+
+    def setUp(self):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            self.client = socket.create_connection(server.getsockname())
+            self.addCleanup(self.client.close)
+            self.conn, _ = server.accept()
+            self.addCleanup(self.conn.close)
+
+    def read_empty(self):
+        # The first read waits, and the next one may take for granted that there
+        # is nothing, and that it shall wait for ever.
+        for data in b"first", b"second":
+            got = []
+            t = threading.Thread(target=lambda: got.append(self.conn.recv(100)))
+            t.start()
+            time.sleep(0.005)
+            self.client.sendall(data)
+            t.join()
+            self.assertEqual(got, [data])
+
+    def recv(self):
+        """Start to receive in a thread; return the function that waits for it."""
+        got = []
+
+        def run():
+            try:
+                got.append(self.conn.recv(100))
+            except OSError as exc:
+                got.append(exc.errno)
+        t = threading.Thread(target=run)
+        t.start()
+
+        def result():
+            t.join()
+            return got[0]
+        return result
+
+    @contextlib.contextmanager
+    def computing(self):
+        stop = False
+
+        def compute():
+            while not stop:
+                pass
+        t = threading.Thread(target=compute)
+        t.start()
+        try:
+            yield
+        finally:
+            stop = True
+            t.join()
+
+    def check(self, change, expected, later=lambda: None):
+        self.read_empty()
+        change()
+        result = self.recv()
+        time.sleep(0.01)
+        later()
+        self.assertEqual(result(), expected)
+
+    def check_both(self, *args):
+        with self.subTest("idle"):
+            self.check(*args)
+        self.setUp()              # another connection
+        with self.subTest("computing"), self.computing():
+            self.check(*args)
+
+    def test_more(self):
+        self.check_both(lambda: None, b"more",
+                        lambda: self.client.sendall(b"more"))
+
+    def test_more_is_there(self):
+        self.check_both(lambda: self.client.sendall(b"more"), b"more")
+
+    def test_end(self):
+        self.check(lambda: None, b"", self.client.close)
+
+    def test_end_is_there(self):
+        self.check(self.client.close, b"")
+
+    def test_end_comes_with_data(self):
+        self.read_empty()
+        result = self.recv()
+        self.client.sendall(b"last")
+        self.client.close()
+        self.assertEqual(result(), b"last")
+        self.assertEqual(self.recv()(), b"")
+        self.assertEqual(self.recv()(), b"")
+
+    def test_closed_by_another_thread(self):
+        self.check(lambda: None, errno.EBADF, lambda: os.close(self.conn.detach()))
+
+    def test_shutdown_by_another_thread(self):
+        self.check(lambda: None, b"", lambda: self.conn.shutdown(socket.SHUT_RD))
+
+    def test_made_nonblocking(self):
+        self.check_both(lambda: os.set_blocking(self.conn.fileno(), False),
+                        errno.EAGAIN)
+
+    def test_made_nonblocking_by_another_process(self):
+        # The flag belongs to what both have open.
+        def change():
+            code = f"import os; os.set_blocking({self.conn.fileno()}, False)"
+            subprocess.run([sys.executable, "-c", code], check=True,
+                           pass_fds=[self.conn.fileno()])
+        self.check_both(change, errno.EAGAIN)
+
+    def test_time_limit(self):
+        def change():
+            self.conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO,
+                                 struct.pack("ll", 0, 20000))
+        self.check_both(change, errno.EAGAIN)
+
+    def test_closed_behind_our_back(self):
+        # As by a library that makes the system call itself; the number is
+        # another connection's by the time of the next read.
+        libc = ctypes.CDLL(None)
+        sys_close = {"x86_64": 3}.get(platform.machine(), 57)
+        other, end = socket.socketpair()
+        self.addCleanup(other.close)
+        self.addCleanup(end.close)
+
+        def change():
+            fd = self.conn.fileno()
+            self.assertEqual(libc.syscall(sys_close, fd), 0)
+            self.assertEqual(os.dup(other.fileno()), fd)
+        self.check(change, b"to the other", lambda: end.sendall(b"to the other"))
+
+    def test_many_readers_of_one_stream(self):
+        self.read_empty()
+        results = [self.recv() for _ in range(5)]
+        for i in range(5):
+            time.sleep(0.002)
+            self.client.sendall(b"%d" % i)
+        self.client.close()
+        self.assertEqual(b"".join(sorted(result() for result in results)),
+                         b"01234")
+
+    def test_poll_beside_recv(self):
+        self.read_empty()
+        result = self.recv()
+        p = select.poll()
+        p.register(self.conn, select.POLLOUT | select.POLLPRI)
+        self.assertEqual(p.poll(), [(self.conn.fileno(), select.POLLOUT)])
+        p.register(self.conn, select.POLLPRI)
+        self.assertEqual(p.poll(10), [])
+        self.client.sendall(b"x")
+        self.assertEqual(result(), b"x")
+
+    def test_in_the_child_of_a_fork(self):
+        self.read_empty()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                result = self.recv()
+                time.sleep(0.01)
+                self.client.sendall(b"child")
+                os._exit(result() != b"child")
+            finally:
+                os._exit(1)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
 
 
 class DescriptorTest(unittest.TestCase):
