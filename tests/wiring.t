@@ -1,10 +1,10 @@
 #!/bin/sh
 # Tests of configure --with-pth: what it finds, what it writes and what it refuses.
 #
-# usage: prove tests/wiring.sh
+# usage: prove tests/wiring.t
 #
 # Runs configure only, some twenty times with the results of a first run in its
-# cache; takes two minutes.  Needs a C compiler, and libpth with its header
+# cache; takes seven minutes.  Needs a C compiler, and libpth with its header
 # where the compiler finds them.
 
 . "$(dirname "$0")/tap.sh"
