@@ -57,8 +57,7 @@ typedef struct _PyPth_thread {
     struct _PyPth_thread *fds_next, *fds_prev;
     struct _PyPth_fdwait *fdwaits;        // or NULL
     char hinted;                  // the last `revents` may be wrong
-    char unchecked;               // see _PyPth_CheckWaits(), in a list:
-    struct _PyPth_thread *unchecked_next, *unchecked_prev;
+    char unchecked;               // see _PyPth_CheckWaits()
     struct _PyPth_thread *woken_next;     // in the list of the woken
     struct _PyPth_thread *await_next, *await_prev;  // awaiting, not suspended
     unsigned int signals_seen;    // signals that have ended a wait
@@ -268,7 +267,7 @@ extern int _PyPth_map_syscalls;
 extern int _PyPth_sys_ppoll(struct pollfd *fds, nfds_t nfds,
                             const struct timespec *timeout,
                             const sigset_t *mask);
-// The same with no timeout and no mask, until it is not interrupted.
+// The C library's own poll() with a timeout of 0, not interrupted by the slice.
 extern int _PyPth_PollNow(struct pollfd *fds, nfds_t nfds);
 // The C library's own epoll_pwait().
 struct epoll_event;

@@ -57,6 +57,32 @@ static int by_fd_size = 0;
 // newest first.
 static _PyPth_thread *unchecked_head;
 
+// A thread is in one of the two lists at most.
+static void
+push(_PyPth_thread **head, _PyPth_thread *thread)
+{
+    thread->fds_prev = NULL;
+    thread->fds_next = *head;
+    if (*head != NULL) {
+        (*head)->fds_prev = thread;
+    }
+    *head = thread;
+}
+
+static void
+take_out(_PyPth_thread **head, _PyPth_thread *thread)
+{
+    if (thread->fds_prev != NULL) {
+        thread->fds_prev->fds_next = thread->fds_next;
+    }
+    else {
+        *head = thread->fds_next;
+    }
+    if (thread->fds_next != NULL) {
+        thread->fds_next->fds_prev = thread->fds_prev;
+    }
+}
+
 
 /* The epoll set */
 
@@ -237,12 +263,7 @@ insert_edges(_PyPth_thread *thread)
     link_wait(w);
     if (known) {
         thread->unchecked = 1;
-        thread->unchecked_prev = NULL;
-        thread->unchecked_next = unchecked_head;
-        if (unchecked_head != NULL) {
-            unchecked_head->unchecked_prev = thread;
-        }
-        unchecked_head = thread;
+        push(&unchecked_head, thread);
     }
     return 0;
 }
@@ -250,18 +271,9 @@ insert_edges(_PyPth_thread *thread)
 static void
 remove_unchecked(_PyPth_thread *thread)
 {
-    if (!thread->unchecked) {
-        return;
-    }
-    thread->unchecked = 0;
-    if (thread->unchecked_prev != NULL) {
-        thread->unchecked_prev->unchecked_next = thread->unchecked_next;
-    }
-    else {
-        unchecked_head = thread->unchecked_next;
-    }
-    if (thread->unchecked_next != NULL) {
-        thread->unchecked_next->unchecked_prev = thread->unchecked_prev;
+    if (thread->unchecked) {
+        thread->unchecked = 0;
+        take_out(&unchecked_head, thread);
     }
 }
 
@@ -412,27 +424,14 @@ insert_direct(_PyPth_thread *thread)
         pollset_size = size;
     }
     ndirect += thread->nfds;
-    thread->fds_prev = NULL;
-    thread->fds_next = direct_head;
-    if (direct_head != NULL) {
-        direct_head->fds_prev = thread;
-    }
-    direct_head = thread;
+    push(&direct_head, thread);
     return 0;
 }
 
 static void
 remove_direct(_PyPth_thread *thread)
 {
-    if (thread->fds_prev != NULL) {
-        thread->fds_prev->fds_next = thread->fds_next;
-    }
-    else {
-        direct_head = thread->fds_next;
-    }
-    if (thread->fds_next != NULL) {
-        thread->fds_next->fds_prev = thread->fds_prev;
-    }
+    take_out(&direct_head, thread);
     ndirect -= thread->nfds;
 }
 

@@ -75,14 +75,16 @@ poll_wait(struct pollfd *fds, nfds_t nfds, PyTime_t deadline,
 MAPPED int
 poll(struct pollfd *fds, nfds_t nfds, int timeout)
 {
-    int wait = (timeout != 0 && can_switch());
+    if (timeout == 0) {
+        return _PyPth_PollNow(fds, nfds);
+    }
+    if (!can_switch()) {
+        return real(poll)(fds, nfds, timeout);
+    }
     PyTime_t ns = timeout < 0 ? -1 : (PyTime_t)timeout * 1000000;
-    PyTime_t deadline = wait ? _PyPth_Deadline(ns) : 0;
-    int found, err = errno;
-    do {
-        found = real(poll)(fds, nfds, wait ? 0 : timeout);
-    } while ((wait || timeout == 0) && _PyPth_SliceInterrupted(found, err));
-    if (found != 0 || !wait) {
+    PyTime_t deadline = _PyPth_Deadline(ns);
+    int found = _PyPth_PollNow(fds, nfds);
+    if (found != 0) {
         return found;
     }
     return poll_wait(fds, nfds, deadline, NULL);
@@ -97,11 +99,10 @@ ppoll(struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
     }
     PyTime_t ns = timeout == NULL ? -1 : from_timespec(timeout);
     PyTime_t deadline = _PyPth_Deadline(ns);
-    int found, err = errno;
     sigset_t copy;
-    do {
-        found = real(ppoll)(fds, nfds, &zero, block_slice(mask, &copy));
-    } while (mask == NULL && _PyPth_SliceInterrupted(found, err));
+    int found = mask == NULL
+                ? _PyPth_PollNow(fds, nfds)
+                : real(ppoll)(fds, nfds, &zero, block_slice(mask, &copy));
     if (found != 0 || ns == 0) {
         return found;
     }

@@ -38,13 +38,19 @@ _PyPth_SocketDeadline(int fd, int option)
                            + (PyTime_t)tv.tv_usec * 1000);
 }
 
+// An option that is an int and not negative; or -1 and errno.
+static int
+socket_option(int fd, int option)
+{
+    int value;
+    socklen_t len = sizeof(value);
+    return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 ? value : -1;
+}
+
 static int
 is_stream(int fd)
 {
-    int type;
-    socklen_t len = sizeof(type);
-    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0
-           && type == SOCK_STREAM;
+    return socket_option(fd, SO_TYPE) == SOCK_STREAM;
 }
 
 // A read of less than was asked for has taken all there was.  (A datagram is
@@ -52,10 +58,7 @@ is_stream(int fd)
 static int
 is_tcp(int fd)
 {
-    int protocol;
-    socklen_t len = sizeof(protocol);
-    return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) == 0
-           && protocol == IPPROTO_TCP;
+    return socket_option(fd, SO_PROTOCOL) == IPPROTO_TCP;
 }
 
 int
@@ -94,9 +97,8 @@ wait_socket(int fd, short events, PyTime_t *deadline)
     if (events == POLLOUT && (revents & POLLERR)) {
         // A call that has waited tells of this before it looks at anything
         // else (kernel, net/core/sock.c, sock_alloc_send_pskb()).
-        int err = 0;
-        socklen_t len = sizeof(err);
-        if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) == 0 && err != 0) {
+        int err = socket_option(fd, SO_ERROR);
+        if (err > 0) {
             errno = err;
             return -1;
         }
@@ -482,11 +484,7 @@ wait_accept(int fd)
     if (_PyPth_PollNow(&p, 1) != 0) {
         return 0;
     }
-    int listens = 0;
-    socklen_t len = sizeof(listens);
-    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) != 0
-        || !listens)
-    {
+    if (socket_option(fd, SO_ACCEPTCONN) <= 0) {
         // The call itself will say so.
         return 0;
     }

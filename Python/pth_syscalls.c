@@ -73,6 +73,7 @@ in_pth(void)
 
 /* The C library's own functions, for the other files of the backend */
 
+DECLARE_REAL(poll)
 DECLARE_REAL(ppoll)
 DECLARE_REAL(epoll_pwait)
 DECLARE_REAL(pthread_sigmask)
@@ -89,7 +90,7 @@ _PyPth_PollNow(struct pollfd *fds, nfds_t nfds)
 {
     int found, err = errno;
     do {
-        found = _PyPth_sys_ppoll(fds, nfds, &(struct timespec){0, 0}, NULL);
+        found = real(poll)(fds, nfds, 0);
     } while (_PyPth_SliceInterrupted(found, err));
     return found;
 }

@@ -1,7 +1,8 @@
 # For tests that compare the two builds, or compile an extension module for both.
 # To be sourced after tap.sh.  BUILD is pth or stock:
 #
-#   python BUILD ARG...      run the interpreter
+#   interpreter BUILD        its path
+#   python BUILD ARG...      run it
 #   config_var BUILD NAME    a variable of its sysconfig
 #   includes BUILD           the -I options for its headers
 
@@ -11,12 +12,17 @@ done
 # An environment that python does not look into.
 unset PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONWARNINGS PYTHONDEVMODE
 
-# The interpreter pth or stock.
-python() {
+interpreter() {
     case $1 in
-        pth) shift; "$PTH_PYTHON" -B "$@" ;;
-        stock) shift; "$STOCK_PYTHON" -B "$@" ;;
+        pth) echo "$PTH_PYTHON" ;;
+        stock) echo "$STOCK_PYTHON" ;;
     esac
+}
+
+python() {
+    interpreter=$(interpreter "$1")
+    shift
+    "$interpreter" -B "$@"
 }
 
 config_var() {

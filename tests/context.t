@@ -35,7 +35,7 @@ print(results)
 END
 for by in stock pth; do
     run env LD_LIBRARY_PATH="$tmp" timeout -k 10 120 \
-        "$(python $by -c 'import sys; print(sys.executable)')" -I "$tmp/coroutines.py"
+        "$(interpreter $by)" -I "$tmp/coroutines.py"
     is "coroutines of C, and rounding modes, in eight threads in $by" "$out" \
         "[50, 50, 50, 50, 50, 50, 50, 50]"
     [ "$status" -eq 0 ] || show_run
@@ -72,7 +72,7 @@ print(wrong)
 END
 for by in stock pth; do
     run timeout -k 10 120 \
-        "$(python $by -c 'import sys; print(sys.executable)')" -I "$tmp/masks.py"
+        "$(interpreter $by)" -I "$tmp/masks.py"
     is "sixteen threads with masks of their own in $by" "$out" "[]"
     [ "$status" -eq 0 ] || show_run
 done

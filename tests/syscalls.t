@@ -33,11 +33,7 @@ calls() {
 # use BY NAME: run the tests.  The limit is for calls that never return.
 use() {
     (export PYTHONPATH="$tmp/$1" LD_PRELOAD="$tmp/slow_netdb.so" SLOW_NETDB=100000 &&
-        case $1 in
-            pth) python=$PTH_PYTHON ;;
-            stock) python=$STOCK_PYTHON ;;
-        esac &&
-        timeout --kill-after=5 240 "$python" -B -W ignore::DeprecationWarning \
+        timeout --kill-after=5 240 "$(interpreter "$1")" -B -W ignore::DeprecationWarning \
             "$top/tests/ext/use_blocking.py" "$2")
 }
 
