@@ -158,6 +158,9 @@ extern void _PyPth_ForgetOthers(void);
 extern int _PyPth_SomeoneWaits(void);
 // True if a thread whose slice has ended could go on.
 extern int _PyPth_SomeoneComputes(void);
+// A signal has come in: do not go to sleep, or wake up.  Async-signal-safe; for
+// handlers that run in the kernel thread that runs Python.
+extern void _PyPth_EndIdle(void);
 // True between the call into Pth and the return from it.
 extern int _PyPth_in_pth;
 
@@ -170,11 +173,19 @@ extern nfds_t _PyPth_nfds_waiting;
 extern int _PyPth_InsertFds(_PyPth_thread *thread, struct pollfd *fds,
                             nfds_t nfds, int flags);
 extern void _PyPth_RemoveFds(_PyPth_thread *thread);
-// Ask the kernel, and wake the threads whose descriptors are ready.  `timeout`
-// is relative (NULL: wait until one is ready, or a signal comes in that `mask`
-// lets through).  Return 1 if a signal handler was run instead, else 0.  Keeps
-// errno.
-extern int _PyPth_PollFds(const struct timespec *timeout, const sigset_t *mask);
+// Wait until a descriptor is ready, or a signal comes in that `mask` lets
+// through (NULL: the mask is left alone), but at most for `timeout`, which is
+// relative and may be changed (NULL: only look).  Wake the threads whose
+// descriptors are ready.  Return 1 if a signal handler was run instead, else 0.
+// Keeps errno.
+extern int _PyPth_PollFds(volatile struct timespec *timeout,
+                          const sigset_t *mask);
+// Defined if the kernel reads `timeout` itself, at the beginning of the wait:
+// then a signal handler that sets it to 0 before that ends the wait.  The C
+// library's ppoll() copies it first (glibc, sysdeps/unix/sysv/linux/ppoll.c).
+#if SIZEOF_LONG == 8
+#  define _PyPth_TIMEOUT_IN_PLACE
+#endif
 // The descriptors from `first` to `last` are about to be closed.
 extern void _PyPth_ClosingFds(unsigned int first, unsigned int last);
 // In the child of a fork.

@@ -14,8 +14,8 @@
 #include "pth_internal.h"
 
 #include <sys/epoll.h>
-#include <sys/syscall.h>          // SYS_close
-#include <unistd.h>               // getpid()
+#include <sys/syscall.h>          // SYS_close, SYS_ppoll
+#include <unistd.h>               // getpid(), syscall()
 
 // Up to so many descriptors are asked for in ppoll().  Registering a descriptor
 // anew costs one system call a wait, about as much as ten more in a ppoll().
@@ -42,6 +42,7 @@ static struct pollfd *pollset = first_pollset;
 static nfds_t pollset_size = FEW + 1;
 
 static int epfd = -1;
+static int has_pwait2 = 0;                // Linux 5.11
 static nfds_t nregistered = 0;            // waits for it
 
 // What is known of a descriptor.
@@ -169,11 +170,29 @@ link_wait(fdwait *w)
     nregistered++;
 }
 
+// Wait as epoll_pwait2() does.  The C library's functions may copy the timeout
+// before they enter the kernel, see _PyPth_TIMEOUT_IN_PLACE.
+static int
+sys_epoll_pwait2(struct epoll_event *events, int maxevents,
+                 volatile struct timespec *timeout, const sigset_t *mask)
+{
+#if defined(_PyPth_TIMEOUT_IN_PLACE) && defined(SYS_epoll_pwait2)
+    return (int)syscall(SYS_epoll_pwait2, epfd, events, maxevents, timeout,
+                        mask, (size_t)(_NSIG / 8));
+#else
+    errno = ENOSYS;
+    return -1;
+#endif
+}
+
 static int
 need_set(void)
 {
     if (epfd < 0) {
         epfd = epoll_create1(EPOLL_CLOEXEC);
+        struct epoll_event event;
+        struct timespec zero = {0, 0};
+        has_pwait2 = epfd >= 0 && sys_epoll_pwait2(&event, 1, &zero, NULL) == 0;
     }
     return epfd < 0 ? -1 : 0;
 }
@@ -377,20 +396,26 @@ lose_set(void)
     }
 }
 
-// Wait up to `timeout` milliseconds (-1: for ever) with `mask`, and wake whose
+// Wait as _PyPth_PollFds() does for what is registered, and wake whose
 // descriptors are ready.  Return true if a signal has ended the wait.
 static int
-take_events(int timeout, const sigset_t *mask)
+take_events(volatile struct timespec *timeout, const sigset_t *mask)
 {
     struct epoll_event events[64];
     int found;
     do {
-        found = _PyPth_sys_epoll_pwait(epfd, events, Py_ARRAY_LENGTH(events),
-                                       timeout, mask);
+        if (timeout != NULL) {
+            found = sys_epoll_pwait2(events, Py_ARRAY_LENGTH(events), timeout,
+                                     mask);
+        }
+        else {
+            found = _PyPth_sys_epoll_pwait(epfd, events,
+                                           Py_ARRAY_LENGTH(events), 0, NULL);
+        }
         for (int i = 0; i < found; i++) {
             fd_event(events[i].data.fd, events[i].events);
         }
-        timeout = 0;
+        timeout = NULL;
     } while (found == Py_ARRAY_LENGTH(events));
     if (found < 0 && errno == EINTR) {
         return 1;
@@ -404,6 +429,19 @@ take_events(int timeout, const sigset_t *mask)
 
 
 /* ppoll() */
+
+static int
+sys_ppoll(struct pollfd *fds, nfds_t nfds, volatile struct timespec *timeout,
+          const sigset_t *mask)
+{
+#ifdef _PyPth_TIMEOUT_IN_PLACE
+    return (int)syscall(SYS_ppoll, fds, nfds, timeout, mask,
+                        (size_t)(_NSIG / 8));
+#else
+    struct timespec ts = {timeout->tv_sec, timeout->tv_nsec};
+    return _PyPth_sys_ppoll(fds, nfds, &ts, mask);
+#endif
+}
 
 // Return 0, or -1 if there is no memory.
 static int
@@ -433,6 +471,27 @@ remove_direct(_PyPth_thread *thread)
 {
     take_out(&direct_head, thread);
     ndirect -= thread->nfds;
+}
+
+// Move them to the epoll set, which would otherwise be asked with a call of its
+// own after each ppoll().
+static void
+register_direct(void)
+{
+    _PyPth_thread *next;
+    for (_PyPth_thread *t = direct_head; t != NULL; t = next) {
+        next = t->fds_next;
+        if (t->nfds > MANY) {
+            continue;
+        }
+        remove_direct(t);
+        if (insert_registered(t) < 0) {
+            // There is room: it was there before.
+            (void)insert_direct(t);
+            return;
+        }
+        t->hinted = 1;
+    }
 }
 
 // What ppoll() has found for the direct waiters.
@@ -502,23 +561,18 @@ _PyPth_RemoveFds(_PyPth_thread *thread)
 }
 
 int
-_PyPth_PollFds(const struct timespec *timeout, const sigset_t *mask)
+_PyPth_PollFds(volatile struct timespec *timeout, const sigset_t *mask)
 {
     int err = errno;
-    int at_once = timeout != NULL && timeout->tv_sec == 0
-                  && timeout->tv_nsec == 0;
-    int whole_ms = timeout == NULL
-                   || (timeout->tv_sec == 0 && timeout->tv_nsec % 1000000 == 0);
-    int interrupted = 0;
-    if (direct_head == NULL && whole_ms && (at_once || nregistered > 0)) {
-        // The set alone is asked at once, without ppoll().
-        if (nregistered > 0) {
-            interrupted = take_events(
-                timeout == NULL ? -1 : (int)(timeout->tv_nsec / 1000000), mask);
-        }
+    int interrupted;
+    if (direct_head == NULL && nregistered > 0
+        && (timeout == NULL || has_pwait2))
+    {
+        interrupted = take_events(timeout, mask);
         errno = err;
-        return at_once ? 0 : interrupted;
+        return interrupted;
     }
+    struct timespec zero = {0, 0};
     struct pollfd *p = pollset;
     if (nregistered > 0) {
         p->fd = epfd;
@@ -529,14 +583,18 @@ _PyPth_PollFds(const struct timespec *timeout, const sigset_t *mask)
         memcpy(p, t->fds, t->nfds * sizeof(*p));
         p += t->nfds;
     }
-    int found = _PyPth_sys_ppoll(pollset, (nfds_t)(p - pollset), timeout, mask);
+    int found = sys_ppoll(pollset, (nfds_t)(p - pollset),
+                          timeout != NULL ? timeout : &zero, mask);
     // ENOMEM: ask again, as there is nobody to tell.
     interrupted = found < 0 && errno == EINTR;
     if (found > 0) {
         int registered = nregistered > 0;
         take_direct(pollset + registered);
         if (registered && pollset[0].revents) {
-            (void)take_events(0, NULL);
+            (void)take_events(NULL, NULL);
+            if (has_pwait2) {
+                register_direct();
+            }
         }
     }
     errno = err;

@@ -125,6 +125,7 @@ slice_handler(int Py_UNUSED(signum), siginfo_t *info, void *Py_UNUSED(context))
         return;
     }
     int err = errno;
+    _PyPth_EndIdle();
     int look = (info->si_code == SI_TIMER && info->si_value.sival_int != 0);
     if (_PyPth_nthreads <= 1) {
         // Nobody to switch to.

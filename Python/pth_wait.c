@@ -457,8 +457,10 @@ _PyPth_SignalReceived(int signum)
     if (!_PyPth_IsKernelThread()) {
         // A foreign thread took it: ours may sit in the kernel.
         _PyPth_InterruptKernelThread();
+        return;
     }
-    else if (_PyPth_nthreads > 1) {
+    _PyPth_EndIdle();
+    if (_PyPth_nthreads > 1) {
         // End the slice of the thread that computes.
         _PyPth_slice_expired = 1;
         PyThreadState *tstate = _Py_tss_tstate;
@@ -555,8 +557,7 @@ look_around(int slice_ended)
     if (_PyPth_nfds_waiting > 0
         && (slice_ended || now - last_poll >= POLL_INTERVAL))
     {
-        static const struct timespec zero = {0, 0};
-        (void)_PyPth_PollFds(&zero, NULL);
+        (void)_PyPth_PollFds(NULL, NULL);
         last_poll = now;
     }
 }
@@ -573,56 +574,91 @@ _PyPth_SomeoneWaits(void)
     return ntimers > 0 || _PyPth_nfds_waiting > 0;
 }
 
+// How long idle() waits.
+static volatile struct timespec idle_timeout;
+
+void
+_PyPth_EndIdle(void)
+{
+    idle_timeout.tv_sec = 0;
+    idle_timeout.tv_nsec = 0;
+}
+
+static void
+set_idle_timeout(PyTime_t ns)
+{
+    idle_timeout.tv_sec = (time_t)(ns / 1000000000);
+    idle_timeout.tv_nsec = (long)(ns % 1000000000);
+}
+
+// Wait for a descriptor or signal, `ns` at most.
+static void
+sleep_at_most(PyTime_t ns, const sigset_t *mask)
+{
+    _PyPth_slice_expired = 0;             // nobody to run
+    set_idle_timeout(ns);
+    // A handler that runs after this look ends the wait.
+    if (signals != signals_told || _PyPth_slice_expired) {
+        return;
+    }
+    if (_PyPth_PollFds(&idle_timeout, mask)
+        && signals == signals_told && !_PyPth_slice_expired)
+    {
+        // A handler in C that Python knows nothing of, for whatever signal.
+        for (int signum = 1; signum < _NSIG; signum++) {
+            received[signum] = 1;
+        }
+        signals = (sig_atomic_t)((unsigned int)signals + 1);
+    }
+    last_poll = monotonic();
+}
+
+// The same with a mask that is not the thread's.
+static void
+sleep_masked(PyTime_t ns, const sigset_t *mask)
+{
+    // Signals that come in from here on end the wait.
+    sigset_t all, mine;
+    sigfillset(&all);
+    (void)_PyPth_sys_sigmask(SIG_SETMASK, &all, &mine);
+    sleep_at_most(ns, mask != NULL ? mask : &mine);
+    (void)_PyPth_sys_sigmask(SIG_SETMASK, &mine, NULL);
+}
+
 // Wait for the next deadline, descriptor or signal: nobody can run.
 static void
 idle(void)
 {
-    struct timespec ts, *timeout = NULL;
+    PyTime_t left = (PyTime_t)INT_MAX * 1000000000;       // 68 years
     if (ntimers > 0) {
-        PyTime_t left = timers[0]->deadline - monotonic();
+        left = timers[0]->deadline - monotonic();
         if (left <= 0) {
             return;
         }
-        _PyTime_AsTimespec_clamp(left, &ts);
-        timeout = &ts;
     }
 #ifdef HAVE_PTH_SYSCALLS
     // Servers with work to do are seldom idle for long.
-    static const struct timespec soon = {0, 1000000};
-    int checking = _PyPth_Unchecked()
-                   && (timeout == NULL || ts.tv_sec > 0
-                       || ts.tv_nsec > soon.tv_nsec);
+    int checking = _PyPth_Unchecked() && left > 1000000;
     if (checking) {
-        ts = soon;
-        timeout = &ts;
+        left = 1000000;
     }
 #endif
     _PyPth_StopLooking();
-    // A signal that comes in between the look at the counter and the kernel's
-    // wait must end that wait.
-    sigset_t all, mask;
-    sigfillset(&all);
-    (void)_PyPth_sys_sigmask(SIG_SETMASK, &all, &mask);
-    if (signals == signals_told) {
-        const sigset_t *shared = _PyPth_SharedMask();
-        _PyPth_slice_expired = 0;         // nobody to run
-        if (_PyPth_PollFds(timeout, shared != NULL ? shared : &mask)
-            && signals == signals_told && !_PyPth_slice_expired)
-        {
-            // A handler in C that Python knows nothing of, for whatever signal.
-            for (int signum = 1; signum < _NSIG; signum++) {
-                received[signum] = 1;
-            }
-            signals = (sig_atomic_t)((unsigned int)signals + 1);
-        }
-        last_poll = monotonic();
-#ifdef HAVE_PTH_SYSCALLS
-        if (checking && woken_head == NULL && _PyPth_current->result == 0) {
-            _PyPth_CheckWaits();
-        }
-#endif
+    const sigset_t *shared = _PyPth_SharedMask();
+#ifdef _PyPth_TIMEOUT_IN_PLACE
+    if (shared == NULL) {
+        sleep_at_most(left, NULL);
     }
-    (void)_PyPth_sys_sigmask(SIG_SETMASK, &mask, NULL);
+    else
+#endif
+    {
+        sleep_masked(left, shared);
+    }
+#ifdef HAVE_PTH_SYSCALLS
+    if (checking && woken_head == NULL && _PyPth_current->result == 0) {
+        _PyPth_CheckWaits();
+    }
+#endif
 }
 
 static _PyPth_result
