@@ -1,6 +1,6 @@
 #!/bin/sh
-# Tests of tools/install-deps, tools/get-cpython, tools/get-programs, tools/demo
-# and the Makefile's arguments, without the network.
+# Tests of tools/install-deps, tools/get-cpython, tools/get-programs, tools/demo,
+# tools/regrtest and the Makefile's arguments, without the network.
 #
 # usage: prove tests/tools.t
 
@@ -358,5 +358,24 @@ run "$top/tools/demo" "$PTH_PYTHON" "$STOCK_PYTHON"
 is "demo, no ptrace: status" "$status" 1
 one_error "demo, no ptrace: one line" 'Operation not permitted.*SYS_PTRACE'
 unstub
+
+# --- regrtest
+
+usage_error "regrtest without arguments" "$top/tools/regrtest"
+run "$top/tools/regrtest" "$tmp/nothing" "$STOCK_PYTHON"
+one_error "regrtest, no python: one line" "nothing does not run .*make build"
+run "$top/tools/regrtest" "$STOCK_PYTHON" "$PTH_PYTHON"
+one_error "regrtest, the wrong way round: one line" 'name the pth python first'
+run "$top/tools/regrtest" "$PTH_PYTHON" "$STOCK_PYTHON" test_nothing
+one_error "regrtest, an unknown test file: one line" 'no test file test_nothing'
+run "$top/tools/regrtest" -j 1 --out "$tmp/regrtest" "$PTH_PYTHON" "$STOCK_PYTHON" \
+    test.test_asyncio.test_locks test_heapq
+is "regrtest runs single files of a package: status" "$status" 0
+is "regrtest runs single files of a package: these alone" \
+    "$(grep -h '^\(GNU Pth\|stock\):' <<END
+$out
+END
+)" "GNU Pth:  2 passed
+stock:    2 passed"
 
 done_testing
