@@ -17,7 +17,7 @@
 #include "pth_syscalls.h"
 
 #if defined(__x86_64__) && defined(__LP64__) \
-    && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    && !defined(_Py_ADDRESS_SANITIZER) && !defined(_Py_THREAD_SANITIZER)
 
 #include <signal.h>
 #include <string.h>               // memcmp()

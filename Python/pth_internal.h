@@ -72,6 +72,14 @@ typedef struct _PyPth_thread {
     struct _PyPth_job *job;       // what joiners wait for
     char *stack;
     size_t stacksize;             // as asked for: 0 is the default
+#ifdef WITH_VALGRIND
+    unsigned int valgrind_stack;  // what valgrind calls its stack
+#endif
+#ifdef _Py_ADDRESS_SANITIZER
+    const void *asan_stack;       // where it is for the sanitizer
+    size_t asan_size;
+    void *asan_fake_stack;        // what belongs to it, while the thread is away
+#endif
     struct _PyPth_thread *parked_next;
 
     /* Signals (pth_signal.c) */
@@ -128,9 +136,16 @@ extern _PyPth_thread *_PyPth_FindThread(unsigned long ident);
 // The size of a thread's stack in bytes where nobody asks for another:
 // `ulimit -s`, 8 MiB where that is unlimited (as glibc's pthread_create()).
 extern size_t _PyPth_DefaultStackSize(void);
-// A stack of `size` bytes above a guard page.  NULL and errno on failure.
-extern char *_PyPth_NewStack(size_t size);
-extern void _PyPth_FreeStack(char *stack, size_t size);
+// Give `thread` a stack of `size` bytes above a guard page.  Return 0, or -1 and
+// errno.
+extern int _PyPth_NewStack(_PyPth_thread *thread, size_t size);
+extern void _PyPth_FreeStack(_PyPth_thread *thread, size_t size);
+// The kernel thread has left the stack of `from` for that of `to`.
+#ifdef _Py_ADDRESS_SANITIZER
+extern void _PyPth_SwitchedStack(_PyPth_thread *from, _PyPth_thread *to);
+#else
+#  define _PyPth_SwitchedStack(from, to) ((void)0)
+#endif
 
 /* pth_wait.c */
 

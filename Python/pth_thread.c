@@ -132,7 +132,7 @@ free_thread(_PyPth_thread *thread)
     size_t size = thread->stacksize != 0 ? thread->stacksize
                                          : _PyPth_DefaultStackSize();
     if (thread->stack != NULL) {
-        _PyPth_FreeStack(thread->stack, size);
+        _PyPth_FreeStack(thread, size);
     }
     free(thread->tss);
     free(thread);
@@ -347,8 +347,7 @@ new_thread(size_t stacksize)
     // The new context takes over the mask that is set now (getcontext(3)).
     thread->sigmask = _PyPth_current->sigmask;
     thread->stacksize = stacksize;
-    thread->stack = _PyPth_NewStack(size);
-    if (thread->stack == NULL) {
+    if (_PyPth_NewStack(thread, size) < 0) {
         free_thread(thread);
         return NULL;
     }

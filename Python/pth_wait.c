@@ -164,6 +164,7 @@ static inline void
 came_back(_PyPth_thread *self)
 {
     _PyPth_in_pth = 0;
+    _PyPth_SwitchedStack(_PyPth_current, self);
     _PyPth_current = self;
     self->place = PTH_RUNNING;
     if (self->counted) {

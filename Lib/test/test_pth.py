@@ -973,6 +973,7 @@ class StackTest(ScriptMixin, unittest.TestCase):
             del wanted[0]
         self.assertEqual(out.splitlines(), wanted)
 
+    @support.skip_if_sanitizer("keeps freed memory", address=True)
     def test_finished_threads_give_their_memory_back(self):
         def resident():
             with open("/proc/self/statm") as f:
