@@ -9,6 +9,7 @@
 #include <limits.h>               // PIPE_BUF
 #include <stdarg.h>
 #include <sys/file.h>             // flock()
+#include <sys/ioctl.h>            // TIOCGPTN
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -78,10 +79,15 @@ has_read_timer(int fd)
            && t.c_cc[VTIME] > 0;
 }
 
-// The terminal stops a process in the background that reads from it.
+// The terminal stops a process in the background that reads from it.  Not the
+// master of a pseudo-terminal: that tells of the other end's (tty_ioctl(2)).
 static int
 in_background(int fd)
 {
+    unsigned int number;
+    if (ioctl(fd, TIOCGPTN, &number) == 0) {
+        return 0;
+    }
     pid_t foreground = tcgetpgrp(fd);
     return foreground >= 0 && foreground != getpgrp();
 }

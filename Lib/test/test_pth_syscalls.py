@@ -549,5 +549,25 @@ class KernelThreadTest(unittest.TestCase):
         os.close(w)
 
 
+class TerminalTest(unittest.TestCase):
+
+    def test_read_of_a_pty_master_lets_others_run(self):
+        code = """if True:
+            import os, threading
+            master, slave = os.openpty()
+            lines = []
+            thread = threading.Thread(
+                target=lambda: lines.append(os.read(master, 3)))
+            thread.start()
+            os.write(slave, b"abc")
+            thread.join()
+            print(lines)
+            """
+        # The limit is for what hangs.
+        done = subprocess.run([sys.executable, "-I", "-c", code], timeout=120,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self.assertEqual(done.stdout, b"[b'abc']\n")
+
+
 if __name__ == "__main__":
     unittest.main()
