@@ -295,11 +295,6 @@ extern int _PyPth_sys_ppoll(struct pollfd *fds, nfds_t nfds,
                             const sigset_t *mask);
 // The C library's own poll() with a timeout of 0, not interrupted by the slice.
 extern int _PyPth_PollNow(struct pollfd *fds, nfds_t nfds);
-// The C library's own epoll_pwait().
-struct epoll_event;
-extern int _PyPth_sys_epoll_pwait(int epfd, struct epoll_event *events,
-                                  int maxevents, int timeout,
-                                  const sigset_t *mask);
 // Does the socket block, without a time limit for what comes in?
 extern int _PyPth_BlocksForEver(int fd);
 // The C library's own sigaction().

@@ -14,7 +14,7 @@
 #include "pth_internal.h"
 
 #include <sys/epoll.h>
-#include <sys/syscall.h>          // SYS_close, SYS_ppoll
+#include <sys/syscall.h>          // SYS_epoll_pwait, ...
 #include <unistd.h>               // getpid(), syscall()
 
 // Up to so many descriptors are asked for in ppoll().  Registering a descriptor
@@ -409,8 +409,10 @@ take_events(volatile struct timespec *timeout, const sigset_t *mask)
                                      mask);
         }
         else {
-            found = _PyPth_sys_epoll_pwait(epfd, events,
-                                           Py_ARRAY_LENGTH(events), 0, NULL);
+            // Not the mapped epoll_wait().
+            found = (int)syscall(SYS_epoll_pwait, epfd, events,
+                                 Py_ARRAY_LENGTH(events), 0, NULL,
+                                 (size_t)(_NSIG / 8));
         }
         for (int i = 0; i < found; i++) {
             fd_event(events[i].data.fd, events[i].events);

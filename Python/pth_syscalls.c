@@ -26,7 +26,6 @@
 
 #include <sched.h>
 #include <signal.h>
-#include <sys/epoll.h>
 #include <sys/select.h>
 
 int _PyPth_pipe_for_init[2] = {-1, -1};
@@ -75,7 +74,6 @@ in_pth(void)
 
 DECLARE_REAL(poll)
 DECLARE_REAL(ppoll)
-DECLARE_REAL(epoll_pwait)
 DECLARE_REAL(pthread_sigmask)
 
 int
@@ -93,13 +91,6 @@ _PyPth_PollNow(struct pollfd *fds, nfds_t nfds)
         found = real(poll)(fds, nfds, 0);
     } while (_PyPth_SliceInterrupted(found, err));
     return found;
-}
-
-int
-_PyPth_sys_epoll_pwait(int epfd, struct epoll_event *events, int maxevents,
-                       int timeout, const sigset_t *mask)
-{
-    return real(epoll_pwait)(epfd, events, maxevents, timeout, mask);
 }
 
 int
