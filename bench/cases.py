@@ -53,8 +53,10 @@ class Case:
     peers: dict = dataclasses.field(default_factory=dict)
     rounds: int = 8                 # in the full mode
     quick: bool = False             # is also part of the quick mode
-    # How many times better than each a python --with-pth is to be.
+    # How many times better than each a python --with-pth is to be, and one
+    # with the patched libpth where that is to be more.
     wanted: dict = dataclasses.field(default_factory=dict)
+    wanted_patched: dict = None
     # A point of a curve: (the curve's name, x).
     curve: tuple = None
 
@@ -79,6 +81,9 @@ def peer(name, title, program, args, quick=False, **peers):
     return Case("peers_" + name, "peers", title, program, args, quick=quick,
                 peers=peers)
 
+
+TWO_AND_FIVE = {STOCK_1: 2.0, STOCK_N: 5.0}
+TEN_AND_THIRTY = {STOCK_1: 10.0, STOCK_N: 30.0}
 
 WAYS = {"lock": "blocked on a lock", "sleep": "in sleep()", "recv": "in recv()"}
 
@@ -105,6 +110,7 @@ def blocked():
                            f"{title}, {number:,} {where}",
                            "handoff.py", (kind, str(number), how), stock=stock,
                            quick=quick, wanted=wanted,
+                           wanted_patched=TEN_AND_THIRTY,
                            curve=(f"{kind}, {how}", number))
 
 
@@ -119,8 +125,6 @@ def parallel(name, title, number=2, **more):
     return Case(f"parallel_{name}", "parallel", title, "parallel.py",
                 (name, str(number)), **more)
 
-
-TWO_AND_FIVE = {STOCK_1: 2.0, STOCK_N: 5.0}
 
 CASES = [
     single("lock", "Lock.acquire, release", quick=True),
@@ -153,17 +157,19 @@ CASES = [
     beside("sqlite_row", "sqlite3 row fetched", "sqlite_row"),
     beside("logging", "logging a line to a file", "logging"),
 
-    handoff("lock", "Lock ping-pong", wanted=TWO_AND_FIVE, quick=True),
-    handoff("simplequeue", "SimpleQueue ping-pong", wanted=TWO_AND_FIVE, quick=True),
+    handoff("lock", "Lock ping-pong", wanted=TWO_AND_FIVE,
+            wanted_patched=TEN_AND_THIRTY, quick=True),
+    handoff("simplequeue", "SimpleQueue ping-pong", wanted=TWO_AND_FIVE,
+            wanted_patched=TEN_AND_THIRTY, quick=True),
     handoff("queue", "Queue ping-pong"),
-    handoff("condition", "Condition ping-pong"),
-    handoff("event", "Event ping-pong"),
+    handoff("condition", "Condition ping-pong", wanted_patched=TEN_AND_THIRTY),
+    handoff("event", "Event ping-pong", wanted_patched=TEN_AND_THIRTY),
     handoff("semaphore", "Semaphore ping-pong"),
-    handoff("barrier", "Barrier, two meetings"),
+    handoff("barrier", "Barrier, two meetings", wanted_patched=TEN_AND_THIRTY),
     Case("start_join", "handoff", "Thread.start, join", "threads.py",
          ("start_join",), wanted=TWO_AND_FIVE, quick=True),
     Case("pool", "handoff", "empty task in a pool of 8", "threads.py",
-         ("pool", "8")),
+         ("pool", "8"), wanted_patched=TEN_AND_THIRTY),
     parallel("logging", "logging a line, 8 threads", 8),
 
     peer("switch", "there and back: Lock; bare switches", "handoff.py",
@@ -186,7 +192,7 @@ CASES = [
     *blocked(),
 
     Case("ring", "many", "hop in a ring of 1,000 threads", "threads.py",
-         ("ring", "1000")),
+         ("ring", "1000"), wanted_patched=TEN_AND_THIRTY),
     Case("start_10000", "many", "10,000 threads started and joined",
          "threads.py", ("many", "10000"), unit="s",
          wanted={STOCK_1: 5.0, STOCK_N: 5.0}),

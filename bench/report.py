@@ -14,7 +14,7 @@ def summarize(result):
     summary = {
         "name": case.name, "group": case.group, "title": case.title,
         "unit": case.unit, "better": case.better, "error": result["error"],
-        "wanted": case.wanted, "curve": case.curve, "runs": result["runs"],
+        "curve": case.curve, "runs": result["runs"],
         "medians": {}, "quartiles": {}, "comparisons": [],
     }
     if not all(values.values()):
@@ -23,15 +23,20 @@ def summarize(result):
         low, median, high = stats.quartiles(figures)
         summary["medians"][label] = median
         summary["quartiles"][label] = [low, high]
-    subjects = [v.label for v in result["variants"]
+    subjects = [v for v in result["variants"]
                 if not v.is_stock and v.label not in case.peers]
     for base in values:
-        if base in subjects:
+        if base in [v.label for v in subjects]:
             continue
         for other in subjects:
+            wanted = case.wanted
+            if other.is_patched and case.wanted_patched is not None:
+                wanted = case.wanted_patched
             summary["comparisons"].append({
-                "base": base, "other": other,
-                **stats.compare(values[base], values[other], case.better)})
+                "base": base, "other": other.label,
+                "wanted": wanted.get(cases.stock_variant(base)),
+                **stats.compare(values[base], values[other.label],
+                                case.better)})
     return summary
 
 
@@ -75,18 +80,21 @@ def verdict(comparison):
 
 def goal(case):
     """Whether the case is as many times better as wanted."""
-    said = []
+    said = {}
     for c in case["comparisons"]:
-        wanted = case["wanted"].get(cases.stock_variant(c["base"]))
+        wanted = c["wanted"]
         if wanted is None or c["low"] is None:
             continue
         if c["high"] < wanted:
-            said.append(f"{wanted:g} missed")
+            word = "missed"
         elif c["low"] < wanted:
-            said.append(f"{wanted:g} within noise")
+            word = "within noise"
         else:
-            said.append(f"{wanted:g} met")
-    return ", ".join(said)
+            word = "met"
+        said.setdefault(c["other"], []).append(f"{wanted:g} {word}")
+    several = len({c["other"] for c in case["comparisons"]}) > 1
+    return "; ".join((f"{other}: " if several else "") + ", ".join(words)
+                     for other, words in said.items())
 
 
 def cell(case, label):
@@ -100,7 +108,7 @@ def wide_table(chosen):
     pairs = list(dict.fromkeys(
         (d["base"], d["other"]) for c in chosen for d in c["comparisons"]))
     header = [*labels, *(f"{base} / {other}" for base, other in pairs)]
-    has_goals = any(case["wanted"] for case in chosen)
+    has_goals = any(c["wanted"] for case in chosen for c in case["comparisons"])
     rows = []
     for case in chosen:
         if not case["medians"]:

@@ -78,12 +78,17 @@ assert "slower" in report.verdict({"ratio": .5, "low": .4, "high": .6,
                                    "verdict": "slower"})
 
 def goal(low, high):
-    return report.goal({"wanted": {"stock, 1 core": 2.0}, "comparisons": [
-        {"base": "mine, 1 core", "low": low, "high": high}]})
+    return report.goal({"comparisons": [
+        {"base": "mine, 1 core", "other": "pth", "wanted": 2.0,
+         "low": low, "high": high}]})
 assert goal(2.1, 2.2) == "2 met"
 assert goal(1.9, 2.2) == "2 within noise"
 assert goal(1.8, 1.9) == "2 missed"
 assert goal(None, None) == ""
+assert report.goal({"comparisons": [
+    {"base": "stock, 1 core", "other": "pth", "wanted": 2.0, "low": 3, "high": 4},
+    {"base": "stock, 1 core", "other": "patched", "wanted": 10.0,
+     "low": 3, "high": 4}]}) == "pth: 2 met; patched: 10 missed"
 
 assert report.figure(53.14, "ns") == "53.1 ns"
 assert report.figure(12345, "ns") == "12.3 us"
