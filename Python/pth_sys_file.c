@@ -113,19 +113,23 @@ read_device(int fd, const struct iovec *iov, int iovcnt)
     return real(readv)(fd, iov, iovcnt);
 }
 
+// read() from what is neither a file nor a socket nor a device.  `empty`: preadv2()
+// has just said that nothing is there.
 static ssize_t
-read_other(int fd, const struct iovec *iov, int iovcnt)
+read_other(int fd, const struct iovec *iov, int iovcnt, int empty)
 {
 #ifdef RWF_NOWAIT
     // Between poll() and read() another process might empty the pipe: this
     // never blocks.  For pipes since Linux 6.5.
-    for (;;) {
-        ssize_t n = preadv2(fd, iov, iovcnt, -1, RWF_NOWAIT);
-        if (n >= 0) {
-            return n;
-        }
-        if (!would_block()) {
-            break;
+    for (;; empty = 0) {
+        if (!empty) {
+            ssize_t n = preadv2(fd, iov, iovcnt, -1, RWF_NOWAIT);
+            if (n >= 0) {
+                return n;
+            }
+            if (!would_block()) {
+                break;
+            }
         }
         if (_PyPth_IsNonblocking(fd)) {
             errno = EAGAIN;
@@ -146,19 +150,56 @@ read_other(int fd, const struct iovec *iov, int iovcnt)
     return real(readv)(fd, iov, iovcnt);
 }
 
+// Read the rest of a file after `done` bytes of it.
+static ssize_t
+read_rest(int fd, char *buf, size_t len, size_t done)
+{
+    ssize_t n = real(read)(fd, buf + done, len - done);
+    return n < 0 ? done_or_error(done) : (ssize_t)(done + (size_t)n);
+}
+
 ssize_t
 _PyPth_Read(int fd, void *buf, size_t len)
 {
     struct iovec iov = {buf, len};
-    switch (kind_of(fd)) {
+    ssize_t n = -1;
+    int empty = 0;
+    if (_PyPth_HasEdges(fd)) {
+        n = recvfrom(fd, buf, len, 0, NULL, NULL);
+        if (n >= 0 || errno != ENOTSOCK) {
+            return n;
+        }
+        forget_error();
+    }
+#ifdef RWF_NOWAIT
+    // Whatever it is: where all is there already, this is the one system call
+    // that a plain read() is.
+    n = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
+    if (n == (ssize_t)len) {
+        return n;
+    }
+    if (n < 0) {
+        empty = would_block();
+        // The calls below do and say what is to be done and said.
+        forget_error();
+    }
+#endif
+    fd_kind kind = kind_of(fd);
+    if (kind == FD_FILE) {
+        // That was what the page cache has; on Linux 5.9 and 5.10 it may be 0
+        // before the end of the file (preadv2(2)).
+        return read_rest(fd, buf, len, n > 0 ? (size_t)n : 0);
+    }
+    if (n >= 0) {
+        return n;
+    }
+    switch (kind) {
     case FD_SOCKET:
         return recvfrom(fd, buf, len, 0, NULL, NULL);
     case FD_DEVICE:
         return read_device(fd, &iov, 1);
-    case FD_OTHER:
-        return read_other(fd, &iov, 1);
     default:
-        return real(read)(fd, buf, len);
+        return read_other(fd, &iov, 1, empty);
     }
 }
 
@@ -184,7 +225,7 @@ readv(int fd, const struct iovec *iov, int iovcnt)
         case FD_DEVICE:
             return read_device(fd, iov, iovcnt);
         case FD_OTHER:
-            return read_other(fd, iov, iovcnt);
+            return read_other(fd, iov, iovcnt, 0);
         case FD_FILE:
             break;
         }

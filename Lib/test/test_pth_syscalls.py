@@ -16,6 +16,7 @@ import struct
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import threading
 import time
 import unittest
@@ -261,6 +262,19 @@ class StreamTest(unittest.TestCase):
             self.assertEqual(libc.syscall(sys_close, fd), 0)
             self.assertEqual(os.dup(other.fileno()), fd)
         self.check(change, b"to the other", lambda: end.sendall(b"to the other"))
+
+    def test_its_number_is_a_file_behind_our_back(self):
+        # The same with read(), which may go by what the number was.
+        libc = ctypes.CDLL(None)
+        sys_close = {"x86_64": 3}.get(platform.machine(), 57)
+        with tempfile.TemporaryFile() as file, self.computing():
+            file.write(b"of the file")
+            file.seek(0)
+            self.read_empty()
+            fd = self.conn.fileno()
+            self.assertEqual(libc.syscall(sys_close, fd), 0)
+            self.assertEqual(os.dup(file.fileno()), fd)
+            self.assertEqual(os.read(fd, 100), b"of the file")
 
     def test_many_readers_of_one_stream(self):
         self.read_empty()
@@ -547,6 +561,37 @@ class KernelThreadTest(unittest.TestCase):
         t.join()
         os.close(r)
         os.close(w)
+
+
+class FileTest(unittest.TestCase):
+
+    @unittest.skipUnless(hasattr(os, "posix_fadvise"), "needs posix_fadvise()")
+    def test_a_file_in_the_page_cache_in_part(self):
+        # All of it is read, as read() does without threads; on a file system
+        # in memory it is there anyway.
+        data = os.urandom(1 << 20)
+        gate = threading.Lock()
+        gate.acquire()
+        thread = threading.Thread(target=gate.acquire)
+        # Not on /tmp, which may be in memory.
+        with tempfile.NamedTemporaryFile(dir=os.getcwd()) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            thread.start()
+            try:
+                for cached in 1 << 19, 0:
+                    fd = file.fileno()
+                    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+                    # No more than what is asked for.
+                    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
+                    os.pread(fd, cached, 0)
+                    os.lseek(fd, 0, os.SEEK_SET)
+                    self.assertEqual(os.read(fd, 1 << 20), data)
+                    self.assertEqual(os.read(fd, 10), b"")
+            finally:
+                gate.release()
+                thread.join()
 
 
 class TerminalTest(unittest.TestCase):
