@@ -240,6 +240,17 @@ CASES = [
     parallel("decimal", "Decimal.sqrt, 1,000 digits, 2 threads"),
 ]
 
+# The few that say most, for README.md: {name: what a newcomer calls it}.
+SHORT = {
+    "handoff_lock": "two threads hand a lock to each other, there and back",
+    "lock_beside_1000_lock": "the same beside 1,000 threads that are blocked",
+    "handoff_simplequeue": "there and back through two `queue.SimpleQueue`",
+    "start_join": "`Thread.start()`, `join()`",
+    "latency_fd": "a message until its thread has it, while another computes",
+    "sqlite_row": "one thread alone: a row of `sqlite3`",
+    "lock": "one thread alone: `Lock.acquire()`, `release()`",
+    }
+
 # Run under strace, and as a whole (tools/demo).
 PROGRAMS = {
     "import_loop.py": "1,000,000 times import os",

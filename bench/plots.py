@@ -79,15 +79,15 @@ def blocked(document):
         if cases.GREENLET in case["medians"] and case["name"] == "peers_switch":
             value = case["medians"][cases.GREENLET] / 1e3
             curves.append(f"{value} with lines lw 1.5 dt '_' lc rgb '{GREY}' "
-                          "title 'greenlet: a bare switch there and back'")
+                          "title 'greenlet, a bare switch'")
     parts.append('set logscale xy\n'
                  'set xrange [0.8:13000]\n'
                  'set xtics ("0" 1, "10" 10, "100" 100, "1,000" 1000, '
                  '"10,000" 10000)\n'
                  'set xlabel "other threads, blocked"\n'
                  'set ylabel "microseconds a round trip"\n'
-                 'set bmargin 7\n'
-                 'set key at screen 0.5, 0.02 center bottom maxrows 3\n'
+                 'set bmargin 8\n'
+                 'set key at screen 0.5, 0.01 center bottom maxrows 3 Left reverse\n'
                  'set title "Two threads hand a lock to each other, beside '
                  'threads that are blocked"\n'
                  'set ytics format "%g"\n'

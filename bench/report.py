@@ -1,9 +1,11 @@
 """Tables of what was measured."""
 
-import statistics
+import os
 
 import cases
 import stats
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def summarize(result):
@@ -159,6 +161,27 @@ def tables(document):
         yield "programs", *programs_table(document)
 
 
+def short_table(document):
+    """(header, rows): the medians of cases.SHORT."""
+    found = {c["name"]: c for c in document["cases"] if c["medians"]}
+    chosen = [found[name] for name in cases.SHORT if name in found]
+    labels = list(dict.fromkeys(label for c in chosen for label in c["medians"]))
+    rows = []
+    for case in chosen:
+        medians = case["medians"]
+        rows.append([cases.SHORT[case["name"]], *(
+            figure(medians[label], case["unit"]) if label in medians else ""
+            for label in labels)])
+    for program in document["programs"]:
+        if program["title"] == cases.PROGRAMS["lock_pingpong.py"]:
+            calls = {label: f"{program['pythons'][name]['futex']:,}"
+                     for label in labels for name in program["pythons"]
+                     if label in (name, cases.STOCK_N.replace("stock", name))}
+            rows.append(["futex calls of 20,000 round trips",
+                         *(calls.get(label, "") for label in labels)])
+    return ["", *labels], rows
+
+
 def programs_table(document):
     header = ["Whole programs", "", *document["pythons"]]
     rows = []
@@ -173,6 +196,11 @@ def programs_table(document):
     return header, rows
 
 
+def configure_options(python):
+    # Without where this repository happens to be.
+    return (python["configure"] or "").replace(TOP + os.sep, "")
+
+
 def describe(document):
     """What was measured where, a line each."""
     m, load = document["machine"], document["load"]
@@ -182,7 +210,7 @@ def describe(document):
     for name, p in document["pythons"].items():
         yield (f"{name}: CPython {p['version']}, {p['threads']} threads"
                f" ({p['threads_version']}), {p['compiler']},"
-               f" configure {p['configure'] or 'without options'}")
+               f" configure {configure_options(p) or 'without options'}")
     for name, p in document["peers"].items():
         yield f"{name}: {p['version'] or 'not here: ' + p['missing']}"
     yield (f"{document['date']}, mode {document['mode']}, "

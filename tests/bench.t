@@ -174,11 +174,23 @@ ok "the JSON names machine, pythons and peers, and holds each run" \
 ok "publish writes a document" "$top/bench/publish" "$tmp/run.json" "$tmp/docs"
 like "with the table" "$(cat "$tmp/docs/benchmarks.md")" '^\| Lock ping-pong \|'
 unlike "and no place left open" "$(cat "$tmp/docs/benchmarks.md")" '@[a-z]'
+like "and the short one" "$(cat "$tmp/docs/benchmarks.md")" \
+    '^\| two threads hand a lock to each other, there and back \|'
 for f in blocked latency; do
     is "and the picture $f as PNG" \
         "$(head -c 4 "$tmp/docs/benchmarks/$f.png" | tr -d '\211')" PNG
     like "and as SVG" "$(cat "$tmp/docs/benchmarks/$f.svg")" '</svg>'
 done
+
+# ---- what is published
+
+grep '^| ' "$top/README.md" > "$tmp/readme"
+ok "README has a table" test -s "$tmp/readme"
+is "and it is that of docs/benchmarks.md" \
+    "$(grep -vxFf "$top/docs/benchmarks.md" "$tmp/readme")" ""
+like "and a picture" "$(cat "$top/README.md")" \
+    '^!\[.*\]\(docs/benchmarks/blocked\.svg\)'
+ok "which is there" test -s "$top/docs/benchmarks/blocked.svg"
 
 # ---- each measuring program gives a figure, in both pythons
 
