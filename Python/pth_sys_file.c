@@ -288,18 +288,14 @@ write_pieces(int fd, const void *buf, size_t len)
 
 // write() to what is neither a file nor a socket.
 static ssize_t
-write_other(fd_kind kind, int fd, const void *buf, size_t len)
+write_other(int fd, const void *buf, size_t len)
 {
 #ifdef RWF_NOWAIT
-    if (kind == FD_OTHER) {
-        ssize_t n = write_nowait(fd, buf, len);
-        if (n >= 0
-            || (errno != EOPNOTSUPP && errno != ENOSYS))
-        {
-            return n;
-        }
-        forget_error();
+    ssize_t n = write_nowait(fd, buf, len);
+    if (n >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS)) {
+        return n;
     }
+    forget_error();
 #endif
     if (_PyPth_IsNonblocking(fd)) {
         return real(write)(fd, buf, len);
@@ -311,13 +307,12 @@ MAPPED ssize_t
 write(int fd, const void *buf, size_t len)
 {
     if (len > 0 && can_switch()) {
-        fd_kind kind = kind_of(fd);
-        switch (kind) {
+        switch (kind_of(fd)) {
         case FD_SOCKET:
             return sendto(fd, buf, len, 0, NULL, 0);
         case FD_DEVICE:
         case FD_OTHER:
-            return write_other(kind, fd, buf, len);
+            return write_other(fd, buf, len);
         case FD_FILE:
             break;
         }
@@ -328,7 +323,7 @@ write(int fd, const void *buf, size_t len)
 // writev() to what is neither a file nor a socket.  Up to PIPE_BUF bytes go in
 // one piece (pipe(7)).
 static ssize_t
-writev_other(fd_kind kind, int fd, const struct iovec *iov, int iovcnt)
+writev_other(int fd, const struct iovec *iov, int iovcnt)
 {
     size_t len = 0;
     for (int i = 0; i < iovcnt; i++) {
@@ -345,7 +340,7 @@ writev_other(fd_kind kind, int fd, const struct iovec *iov, int iovcnt)
         if (iov[i].iov_len == 0) {
             continue;
         }
-        ssize_t n = write_other(kind, fd, iov[i].iov_base, iov[i].iov_len);
+        ssize_t n = write_other(fd, iov[i].iov_base, iov[i].iov_len);
         if (n < 0) {
             return done_or_error((size_t)done);
         }
@@ -361,8 +356,7 @@ MAPPED ssize_t
 writev(int fd, const struct iovec *iov, int iovcnt)
 {
     if (iovcnt > 0 && iovcnt <= IOV_MAX && can_switch()) {
-        fd_kind kind = kind_of(fd);
-        switch (kind) {
+        switch (kind_of(fd)) {
         case FD_SOCKET: {
             struct msghdr msg = {.msg_iov = (struct iovec *)iov,
                                  .msg_iovlen = (size_t)iovcnt};
@@ -370,7 +364,7 @@ writev(int fd, const struct iovec *iov, int iovcnt)
         }
         case FD_DEVICE:
         case FD_OTHER:
-            return writev_other(kind, fd, iov, iovcnt);
+            return writev_other(fd, iov, iovcnt);
         case FD_FILE:
             break;
         }
