@@ -38,7 +38,7 @@ help:
 	@echo 'make regrtest   the whole test suite of CPython, and where pth differs from stock'
 	@echo 'make soak       threads that do everything at once, for SECONDS, from SEED'
 	@echo 'make variants   debug, shared, optimized, ... builds, and their tests'
-	@echo 'make bench      build, make libpth, and measure: 50 minutes; see docs/benchmarks.md'
+	@echo 'make bench      build, make libpth, and measure: 30 minutes; see docs/benchmarks.md'
 	@echo 'make bench-quick  the same in short: two minutes'
 	@echo 'make clean      remove what was built, keep what was downloaded'
 	@echo 'make distclean  remove that, too'

@@ -248,33 +248,32 @@ class StreamTest(unittest.TestCase):
                                  struct.pack("ll", 0, 20000))
         self.check_both(change, errno.EAGAIN)
 
-    def test_closed_behind_our_back(self):
-        # As by a library that makes the system call itself; the number is
-        # another connection's by the time of the next read.
+    def replace_behind_our_back(self, fd):
+        # As by a library that makes the system call itself.
         libc = ctypes.CDLL(None)
         sys_close = {"x86_64": 3}.get(platform.machine(), 57)
+        number = self.conn.fileno()
+        self.assertEqual(libc.syscall(sys_close, number), 0)
+        self.assertEqual(os.dup(fd), number)
+
+    def test_closed_behind_our_back(self):
+        # The number is another connection's by the time of the next read.
         other, end = socket.socketpair()
         self.addCleanup(other.close)
         self.addCleanup(end.close)
 
         def change():
-            fd = self.conn.fileno()
-            self.assertEqual(libc.syscall(sys_close, fd), 0)
-            self.assertEqual(os.dup(other.fileno()), fd)
+            self.replace_behind_our_back(other.fileno())
         self.check(change, b"to the other", lambda: end.sendall(b"to the other"))
 
     def test_its_number_is_a_file_behind_our_back(self):
         # The same with read(), which may go by what the number was.
-        libc = ctypes.CDLL(None)
-        sys_close = {"x86_64": 3}.get(platform.machine(), 57)
         with tempfile.TemporaryFile() as file, self.computing():
             file.write(b"of the file")
             file.seek(0)
             self.read_empty()
-            fd = self.conn.fileno()
-            self.assertEqual(libc.syscall(sys_close, fd), 0)
-            self.assertEqual(os.dup(file.fileno()), fd)
-            self.assertEqual(os.read(fd, 100), b"of the file")
+            self.replace_behind_our_back(file.fileno())
+            self.assertEqual(os.read(self.conn.fileno(), 100), b"of the file")
 
     def test_many_readers_of_one_stream(self):
         self.read_empty()
