@@ -303,4 +303,14 @@ extern int _PyPth_sys_sigaction(int signum, const struct sigaction *action,
 // The C library's own pthread_sigmask().
 extern int _PyPth_sys_sigmask(int how, const sigset_t *set, sigset_t *old);
 
+/* pth_sys_file.c */
+
+// The descriptors from `first` to `last` may become other files.
+// Async-signal-safe.
+#ifdef HAVE_PTH_SYSCALLS
+extern void _PyPth_ForgetKinds(unsigned int first, unsigned int last);
+#else
+#  define _PyPth_ForgetKinds(first, last) ((void)0)
+#endif
+
 #endif  // !Py_PTH_INTERNAL_H

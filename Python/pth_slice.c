@@ -127,6 +127,9 @@ slice_handler(int Py_UNUSED(signum), siginfo_t *info, void *Py_UNUSED(context))
     int err = errno;
     _PyPth_EndIdle();
     int look = (info->si_code == SI_TIMER && info->si_value.sival_int != 0);
+    if (!look) {
+        _PyPth_ForgetKinds(0, UINT_MAX);
+    }
     if (_PyPth_nthreads <= 1) {
         // Nobody to switch to.
         _PyPth_StopLooking();

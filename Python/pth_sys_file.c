@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>            // TIOCGPTN
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>        // major()
 #include <sys/uio.h>
 #include <termios.h>
 
@@ -22,32 +23,81 @@ DECLARE_REAL(writev)
 DECLARE_REAL(fcntl)
 
 typedef enum {
+    FD_UNKNOWN,
     FD_FILE,                      // never waits for anybody
     FD_SOCKET,
     FD_DEVICE,                    // terminal, ...
     FD_OTHER,                     // pipe, eventfd, ...
 } fd_kind;
 
+/* What descriptors are, for a while.  Asking costs as much as the call itself.  A
+   number may become another file's when it is closed, which is mapped, and in
+   ways that nobody here sees, such as a system call that is not made by way of
+   the C library: so this is forgotten in every time slice. */
+
+static unsigned char kinds[1024]; // an fd_kind for each descriptor below
+
+void
+_PyPth_ForgetKinds(unsigned int first, unsigned int last)
+{
+    if (first < sizeof(kinds)) {
+        size_t end = Py_MIN((size_t)last + 1, sizeof(kinds));
+        memset(&kinds[first], FD_UNKNOWN, end > first ? end - first : 0);
+    }
+}
+
+// Devices of memory (Linux, drivers/char/mem.c; admin-guide/devices.txt).
+static int
+is_memory(dev_t device)
+{
+    switch (minor(device)) {
+    case 3:                       // null
+    case 5:                       // zero
+    case 7:                       // full
+    case 9:                       // urandom
+        return major(device) == 1;
+    default:
+        return 0;
+    }
+}
+
 static fd_kind
-kind_of(int fd)
+look_at(int fd)
 {
     struct stat st;
     if (fstat(fd, &st) != 0) {
         // The call itself will say so.
         return FD_FILE;
     }
+    fd_kind kind = FD_OTHER;
     switch (st.st_mode & S_IFMT) {
     case S_IFREG:
     case S_IFBLK:
     case S_IFDIR:
-        return FD_FILE;
+        kind = FD_FILE;
+        break;
     case S_IFSOCK:
-        return FD_SOCKET;
+        kind = FD_SOCKET;
+        break;
     case S_IFCHR:
-        return FD_DEVICE;
-    default:
-        return FD_OTHER;
+        kind = is_memory(st.st_rdev) ? FD_FILE : FD_DEVICE;
+        break;
     }
+    if ((size_t)fd < sizeof(kinds)) {
+        kinds[fd] = (unsigned char)kind;
+    }
+    return kind;
+}
+
+// The same from memory, for the commonest calls.
+static inline fd_kind
+kind_of(int fd)
+{
+    fd_kind kind = FD_UNKNOWN;
+    if (fd >= 0 && (size_t)fd < sizeof(kinds)) {
+        kind = (fd_kind)kinds[fd];
+    }
+    return kind != FD_UNKNOWN ? kind : look_at(fd);
 }
 
 
@@ -131,6 +181,11 @@ read_other(int fd, const struct iovec *iov, int iovcnt, int empty)
                 break;
             }
         }
+        if (look_at(fd) == FD_FILE) {
+            // It has become one, and poll() calls that ready.
+            errno = EOPNOTSUPP;
+            break;
+        }
         if (_PyPth_IsNonblocking(fd)) {
             errno = EAGAIN;
             return -1;
@@ -150,57 +205,36 @@ read_other(int fd, const struct iovec *iov, int iovcnt, int empty)
     return real(readv)(fd, iov, iovcnt);
 }
 
-// Read the rest of a file after `done` bytes of it.
-static ssize_t
-read_rest(int fd, char *buf, size_t len, size_t done)
-{
-    ssize_t n = real(read)(fd, buf + done, len - done);
-    return n < 0 ? done_or_error(done) : (ssize_t)(done + (size_t)n);
-}
-
 ssize_t
 _PyPth_Read(int fd, void *buf, size_t len)
 {
-    struct iovec iov = {buf, len};
-    ssize_t n = -1;
-    int empty = 0;
-    if (_PyPth_HasEdges(fd)) {
-        n = recvfrom(fd, buf, len, 0, NULL, NULL);
+    fd_kind kind = _PyPth_HasEdges(fd) ? FD_SOCKET : kind_of(fd);
+    if (kind == FD_SOCKET) {
+        ssize_t n = recvfrom(fd, buf, len, 0, NULL, NULL);
         if (n >= 0 || errno != ENOTSOCK) {
             return n;
         }
         forget_error();
+        kind = look_at(fd);
     }
-#ifdef RWF_NOWAIT
-    // Whatever it is: where all is there already, this is the one system call
-    // that a plain read() is.
-    n = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
-    if (n == (ssize_t)len) {
-        return n;
-    }
-    if (n < 0) {
-        empty = would_block();
-        // The calls below do and say what is to be done and said.
-        forget_error();
-    }
-#endif
-    fd_kind kind = kind_of(fd);
     if (kind == FD_FILE) {
-        // That was what the page cache has; on Linux 5.9 and 5.10 it may be 0
-        // before the end of the file (preadv2(2)).
-        return read_rest(fd, buf, len, n > 0 ? (size_t)n : 0);
+        return real(read)(fd, buf, len);
     }
+    struct iovec iov = {buf, len};
+    int empty = 0;
+#ifdef RWF_NOWAIT
+    // Where something is there already, this is the one system call that a
+    // plain read() is.
+    ssize_t n = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
     if (n >= 0) {
         return n;
     }
-    switch (kind) {
-    case FD_SOCKET:
-        return recvfrom(fd, buf, len, 0, NULL, NULL);
-    case FD_DEVICE:
-        return read_device(fd, &iov, 1);
-    default:
-        return read_other(fd, &iov, 1, empty);
-    }
+    empty = would_block();
+    // The calls below do and say what is to be done and said.
+    forget_error();
+#endif
+    return kind == FD_DEVICE ? read_device(fd, &iov, 1)
+                             : read_other(fd, &iov, 1, empty);
 }
 
 MAPPED ssize_t
@@ -216,7 +250,7 @@ MAPPED ssize_t
 readv(int fd, const struct iovec *iov, int iovcnt)
 {
     if (iovcnt > 0 && can_switch()) {
-        switch (kind_of(fd)) {
+        switch (look_at(fd)) {
         case FD_SOCKET: {
             struct msghdr msg = {.msg_iov = (struct iovec *)iov,
                                  .msg_iovlen = (size_t)iovcnt};
@@ -226,7 +260,7 @@ readv(int fd, const struct iovec *iov, int iovcnt)
             return read_device(fd, iov, iovcnt);
         case FD_OTHER:
             return read_other(fd, iov, iovcnt, 0);
-        case FD_FILE:
+        default:
             break;
         }
     }
@@ -253,6 +287,11 @@ write_nowait(int fd, const void *buf, size_t len)
             }
         }
         else if (!would_block()) {
+            return done_or_error(done);
+        }
+        if (look_at(fd) == FD_FILE) {
+            // It has become one, and poll() calls that ready.
+            errno = EOPNOTSUPP;
             return done_or_error(done);
         }
         if (_PyPth_IsNonblocking(fd)) {
@@ -307,14 +346,17 @@ MAPPED ssize_t
 write(int fd, const void *buf, size_t len)
 {
     if (len > 0 && can_switch()) {
-        switch (kind_of(fd)) {
-        case FD_SOCKET:
-            return sendto(fd, buf, len, 0, NULL, 0);
-        case FD_DEVICE:
-        case FD_OTHER:
+        fd_kind kind = kind_of(fd);
+        if (kind == FD_SOCKET) {
+            ssize_t n = sendto(fd, buf, len, 0, NULL, 0);
+            if (n >= 0 || errno != ENOTSOCK) {
+                return n;
+            }
+            forget_error();
+            kind = look_at(fd);
+        }
+        if (kind != FD_FILE) {
             return write_other(fd, buf, len);
-        case FD_FILE:
-            break;
         }
     }
     return real(write)(fd, buf, len);
@@ -356,7 +398,7 @@ MAPPED ssize_t
 writev(int fd, const struct iovec *iov, int iovcnt)
 {
     if (iovcnt > 0 && iovcnt <= IOV_MAX && can_switch()) {
-        switch (kind_of(fd)) {
+        switch (look_at(fd)) {
         case FD_SOCKET: {
             struct msghdr msg = {.msg_iov = (struct iovec *)iov,
                                  .msg_iovlen = (size_t)iovcnt};
@@ -365,7 +407,7 @@ writev(int fd, const struct iovec *iov, int iovcnt)
         case FD_DEVICE:
         case FD_OTHER:
             return writev_other(fd, iov, iovcnt);
-        case FD_FILE:
+        default:
             break;
         }
     }
@@ -396,7 +438,7 @@ static ssize_t
 map_sendfile(int out, int in, off_t *offset, size_t count)
 {
     int flags;
-    if (!can_switch() || kind_of(out) == FD_FILE
+    if (!can_switch() || look_at(out) == FD_FILE
         || (flags = real(fcntl)(out, F_GETFL)) < 0 || (flags & O_NONBLOCK))
     {
         return real(sendfile)(out, in, offset, count);
@@ -484,7 +526,7 @@ splice(int in, off64_t *off_in, int out, off64_t *off_out, size_t len,
     if ((flags & SPLICE_F_NONBLOCK) || !can_switch()) {
         return real(splice)(in, off_in, out, off_out, len, flags);
     }
-    fd_kind kind_in = kind_of(in), kind_out = kind_of(out);
+    fd_kind kind_in = look_at(in), kind_out = look_at(out);
     struct splice_args a = {.in = in, .off_in = off_in, .out = out,
                             .off_out = off_out, .len = len, .flags = flags};
     return splice_like(offloaded_splice, &a,

@@ -24,8 +24,10 @@
 
 #include "pth_syscalls.h"
 
+#include <dirent.h>               // closedir()
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>                // fclose()
 #include <sys/select.h>
 
 int _PyPth_pipe_for_init[2] = {-1, -1};
@@ -320,16 +322,20 @@ _PyPth_SleepUntil(PyTime_t deadline, struct timespec *left)
 }
 
 
-/* Descriptors that are closed while somebody waits for them.  What the C
-   library closes itself, as fclose() does, is not seen here. */
+/* Descriptors that are closed: somebody may wait for them, and their numbers
+   become other files'. */
 
 DECLARE_REAL(close)
 DECLARE_REAL(dup2)
 DECLARE_REAL(dup3)
+DECLARE_REAL(fclose)
+DECLARE_REAL(freopen)
+DECLARE_REAL(closedir)
 
 static inline void
 closing(unsigned int first, unsigned int last)
 {
+    _PyPth_ForgetKinds(first, last);
     if (_PyPth_nthreads > 1) {
         _PyPth_ClosingFds(first, last);
     }
@@ -358,6 +364,46 @@ dup3(int fd, int fd2, int flags)
         closing((unsigned int)fd2, (unsigned int)fd2);
     }
     return real(dup3)(fd, fd2, flags);
+}
+
+// The C library closes these descriptors out of sight of close().
+
+static void
+closing_stream(FILE *file)
+{
+    int err = errno;
+    int fd = fileno(file);        // -1: in memory
+    errno = err;
+    if (fd >= 0) {
+        closing((unsigned int)fd, (unsigned int)fd);
+    }
+}
+
+MAPPED int
+fclose(FILE *file)
+{
+    closing_stream(file);
+    return real(fclose)(file);
+}
+
+static FILE *
+map_freopen(const char *path, const char *mode, FILE *file)
+{
+    closing_stream(file);
+    return real(freopen)(path, mode, file);
+}
+
+MAPPED_NAME(freopen, map_freopen)
+MAPPED_NAME(freopen64, map_freopen)
+
+MAPPED int
+closedir(DIR *dir)
+{
+    int fd = dirfd(dir);
+    if (fd >= 0) {
+        closing((unsigned int)fd, (unsigned int)fd);
+    }
+    return real(closedir)(dir);
 }
 
 #ifdef CLOSE_RANGE_UNSHARE        // glibc 2.34

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import textwrap
 import threading
 import time
 import unittest
@@ -591,6 +592,108 @@ class FileTest(unittest.TestCase):
             finally:
                 gate.release()
                 thread.join()
+
+
+class DescriptorKindTest(unittest.TestCase):
+    """What a descriptor was found to be is forgotten when it is closed."""
+
+    code = textwrap.dedent("""
+        import ctypes, os, sys, threading
+        libc = ctypes.CDLL(None)
+        for func in libc.fdopen, libc.freopen, libc.fdopendir:
+            func.restype = ctypes.c_void_p
+
+        def beside(func, unblock):
+            results = []
+            thread = threading.Thread(target=lambda: results.append(func()))
+            thread.start()
+            unblock()
+            thread.join()
+            return results[0]
+
+        gate = threading.Lock()
+        gate.acquire()
+        threading.Thread(target=gate.acquire).start()
+
+        number = os.open(sys.argv[1], os.O_RDWR)
+        r, w = os.pipe()
+        os.read(number, 1)
+        replace(number, r)
+        print(beside(lambda: os.read(number, 10), lambda: os.write(w, b"abc")))
+        os.close(number)
+
+        number = os.open(sys.argv[1], os.O_RDWR)
+        os.write(number, b"x")
+        replace(number, w)
+        os.set_blocking(w, False)
+        try:
+            while True:
+                os.write(w, bytes(1 << 16))
+        except BlockingIOError:
+            os.set_blocking(w, True)
+        print(beside(lambda: os.write(number, b"abc"),
+                     lambda: os.read(r, 1 << 20)))
+        gate.release()
+        """)
+
+    def check(self, replace):
+        """replace(number, fd) makes a file's number that of fd."""
+        # In a process of its own: the limit is for one that hangs.
+        with tempfile.NamedTemporaryFile() as file:
+            done = subprocess.run(
+                [sys.executable, "-I", "-c",
+                 textwrap.dedent(replace) + self.code, file.name],
+                timeout=120, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self.assertEqual(done.stdout, b"b'abc'\n3\n")
+
+    def test_close(self):
+        self.check("""
+            def replace(number, fd):
+                os.close(number)
+                assert os.dup(fd) == number
+            """)
+
+    def test_dup2(self):
+        self.check("replace = lambda number, fd: os.dup2(fd, number)")
+
+    def test_closerange(self):
+        self.check("""
+            def replace(number, fd):
+                os.closerange(number, number + 1)
+                assert os.dup(fd) == number
+            """)
+
+    def test_fclose(self):
+        self.check("""
+            def replace(number, fd):
+                file = ctypes.c_void_p(libc.fdopen(number, b"r+"))
+                assert libc.fclose(file) == 0
+                assert os.dup(fd) == number
+            """)
+
+    def test_freopen(self):
+        self.check("""
+            def replace(number, fd):
+                file = ctypes.c_void_p(libc.fdopen(number, b"r+"))
+                mode = b"r" if fd == r else b"w"
+                assert libc.freopen(b"/dev/fd/%d" % fd, mode, file)
+                assert libc.fileno(file) == number
+            """)
+
+    def test_closedir(self):
+        self.check("""
+            def replace(number, fd):
+                file = os.dup(number)
+                directory = os.open("/", os.O_RDONLY)
+                os.dup2(directory, number)
+                stream = ctypes.c_void_p(libc.fdopendir(number))
+                os.dup2(file, number)
+                os.read(number, 1)
+                assert libc.closedir(stream) == 0
+                assert os.dup(fd) == number
+                os.close(file)
+                os.close(directory)
+            """)
 
 
 class TerminalTest(unittest.TestCase):
