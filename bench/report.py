@@ -210,7 +210,8 @@ def describe(document):
     for name, p in document["pythons"].items():
         yield (f"{name}: CPython {p['version']}, {p['threads']} threads"
                f" ({p['threads_version']}), {p['compiler']},"
-               f" configure {configure_options(p) or 'without options'}")
+               f" configure {configure_options(p) or 'without options'},"
+               f" {len(p['layouts'])} layout{'s'[len(p['layouts']) < 2:]}")
     for name, p in document["peers"].items():
         yield f"{name}: {p['version'] or 'not here: ' + p['missing']}"
     yield (f"{document['date']}, mode {document['mode']}, "

@@ -152,6 +152,7 @@ ok "a run" "$top/bench/run" --quick --pairs 2 --case lock --case handoff_lock \
     --case peers_switch --case latency_fd --case lock_beside_0_lock \
     --output "$tmp/run.json" stock="$STOCK_PYTHON" pth="$PTH_PYTHON"
 like "the table has the case" "$out" '^Lock ping-pong .*us'
+like "and says in how many layouts each was" "$out" '^pth: .* 4 layouts$'
 like "two pairs are too few to tell" "$out" 'Lock ping-pong .*too few pairs'
 cat > "$tmp/check_json.py" <<'END'
 import json
@@ -171,6 +172,13 @@ assert len(cases["latency_fd"]["runs"]["pth"][0]["samples"]) >= 10
 END
 ok "the JSON names machine, pythons and peers, and holds each run" \
     python3 "$tmp/check_json.py" "$tmp/run.json"
+# A function that every python has, where it is in each layout.
+places=$(for moved in '' .moved16 .moved32 .moved48; do
+    nm "$PTH_PYTHON$moved" | awk '$3 == "PyLong_FromLong" { print $1 }'
+done | sort -u | wc -l)
+is "a python is measured in four layouts of its code" "$places" 4
+like "which are linked anew with it" \
+    "$(find "$PTH_PYTHON.moved48" -newer "$PTH_PYTHON")" 'moved48$'
 ok "publish writes a document" "$top/bench/publish" "$tmp/run.json" "$tmp/docs"
 like "with the table" "$(cat "$tmp/docs/benchmarks.md")" '^\| Lock ping-pong \|'
 unlike "and no place left open" "$(cat "$tmp/docs/benchmarks.md")" '@[a-z]'
