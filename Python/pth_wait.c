@@ -41,6 +41,11 @@ static unsigned long switches = 0;
 static int nurgent = 0;
 static _PyPth_thread *last_urgent;
 
+// So many of them are handed to Pth, and the rest when these have run: Pth's
+// ready queue is a list in which each thread looks for its place from the
+// beginning (pth_pqueue_insert()).
+#define MANY_URGENT 8
+
 // It is the turn of those whose slices have ended, whoever is urgent: threads that
 // wake each other for ever use up slices, too.
 static int turn_of_computing = 0;
@@ -199,6 +204,12 @@ stay_ready(_PyPth_thread *self)
     if (!_PyPth_IsBlocked(self)) {
         count_ready(self);
     }
+}
+
+static inline int
+can_run_woken(void)
+{
+    return woken_head != NULL && nurgent < MANY_URGENT;
 }
 
 // Hand the kernel thread to the thread that was woken first.
@@ -670,7 +681,7 @@ block(_PyPth_thread *self, void (*leave)(_PyPth_thread *))
         if (self->result != 0) {
             break;
         }
-        if (woken_head != NULL) {
+        if (can_run_woken()) {
             run_woken(self);
         }
         else if (nready > 0) {
@@ -791,11 +802,11 @@ _PyPth_EndSlice(void)
         }
         self->computes = 1;
     }
-    if (woken_head != NULL) {
+    if (can_run_woken()) {
         run_woken(self);
     }
-    else if (nready > 0 && !only_look) {
-        run_ready(self, NULL);
+    else if (nready > 0 && (!only_look || woken_head != NULL)) {
+        run_ready(self, only_look ? last_urgent : NULL);
     }
     else {
         return;
