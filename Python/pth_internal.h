@@ -46,7 +46,7 @@ typedef struct _PyPth_thread {
 
     /* The wait that it is in, if `waiting` */
     char waiting;
-    char flags;                   // _PyPth_INTERRUPTIBLE
+    char flags;                   // _PyPth_INTERRUPTIBLE, _PyPth_ONE_TAKES
     _PyPth_result result;         // 0 while the wait lasts
     _PyPth_queue *queue;          // or NULL
     struct _PyPth_thread *next, *prev;  // in the queue

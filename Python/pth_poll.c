@@ -47,7 +47,7 @@ static nfds_t nregistered = 0;            // waits for it
 
 // What is known of a descriptor.
 typedef struct {
-    fdwait *waits;                // those for it
+    fdwait *waits, *last;         // those for it, oldest first
     char edges;                   // registered by register_edges()
     char drained;                 // nothing has come in since it was read empty
 } fdrecord;
@@ -134,6 +134,9 @@ unlink_waits(_PyPth_thread *thread, nfds_t n)
         if (w->next != NULL) {
             w->next->prev = w->prev;
         }
+        else {
+            by_fd[w->p->fd].last = w->prev;
+        }
         nregistered--;
     }
     free(thread->fdwaits);
@@ -161,12 +164,15 @@ static void
 link_wait(fdwait *w)
 {
     fdrecord *r = &by_fd[w->p->fd];
-    w->prev = NULL;
-    w->next = r->waits;
-    if (w->next != NULL) {
-        w->next->prev = w;
+    w->next = NULL;
+    w->prev = r->last;
+    if (w->prev != NULL) {
+        w->prev->next = w;
     }
-    r->waits = w;
+    else {
+        r->waits = w;
+    }
+    r->last = w;
     nregistered++;
 }
 
@@ -349,7 +355,24 @@ _PyPth_Drained(int fd)
 #endif
 
 
-// There is an event for `fd`: wake whose it is.
+// Is there nothing for the thread, because another one that was woken before will
+// take it?  `*taken`: the events that were for those before.  Who is told of an
+// error, or of the end, leaves it there.
+static inline int
+is_taken(_PyPth_thread *thread, short revents, short *taken)
+{
+    if (!(thread->flags & _PyPth_ONE_TAKES) || (revents & ALWAYS)) {
+        return 0;
+    }
+    if ((revents & ~*taken) == 0) {
+        return 1;
+    }
+    *taken |= revents;
+    return 0;
+}
+
+// There is an event for `fd`: wake whose it is.  If more has come in than they
+// take, the next look finds the rest.
 static void
 fd_event(int fd, unsigned int events)
 {
@@ -362,11 +385,12 @@ fd_event(int fd, unsigned int events)
         // The end of a stream comes in once, and is there to be read for ever.
         r->edges = 0;
     }
+    short taken = 0;
     fdwait *w = r->waits;
     while (w != NULL) {
         short revents = (short)(events
                                 & ((unsigned short)w->p->events | ALWAYS));
-        if (revents) {
+        if (revents && !is_taken(w->thread, revents, &taken)) {
             w->p->revents = revents;
             _PyPth_WakeThread(w->thread, _PyPth_WOKEN);
             // All waits of that thread have left the list.
@@ -496,23 +520,45 @@ register_direct(void)
     }
 }
 
-// What ppoll() has found for the direct waiters.
+// What ppoll() has found for the direct waiters: `p` is behind that of the last,
+// who has waited longest.
 static void
 take_direct(const struct pollfd *p)
 {
-    _PyPth_thread *next;
-    for (_PyPth_thread *t = direct_head; t != NULL; t = next) {
-        next = t->fds_next;
+    _PyPth_thread *t = direct_head;
+    while (t != NULL && t->fds_next != NULL) {
+        t = t->fds_next;
+    }
+    // What those before will take; of no more descriptors, it is but a saving.
+    struct pollfd taken[FEW];
+    int ntaken = 0;
+    _PyPth_thread *prev;
+    for (; t != NULL; t = prev) {
+        prev = t->fds_prev;
         nfds_t nfds = t->nfds;
-        int ready = 0;
+        short ready = 0;
+        p -= nfds;
         for (nfds_t i = 0; i < nfds; i++) {
             t->fds[i].revents = p[i].revents;
             ready |= p[i].revents;
         }
-        p += nfds;
-        if (ready) {
-            _PyPth_WakeThread(t, _PyPth_WOKEN);
+        if (!ready) {
+            continue;
         }
+        if (t->flags & _PyPth_ONE_TAKES) {
+            int i = 0;
+            while (i < ntaken && taken[i].fd != p->fd) {
+                i++;
+            }
+            if (i == ntaken && ntaken < FEW) {
+                taken[ntaken].fd = p->fd;
+                taken[ntaken++].revents = 0;
+            }
+            if (i < ntaken && is_taken(t, ready, &taken[i].revents)) {
+                continue;
+            }
+        }
+        _PyPth_WakeThread(t, _PyPth_WOKEN);
     }
 }
 
@@ -591,7 +637,7 @@ _PyPth_PollFds(volatile struct timespec *timeout, const sigset_t *mask)
     interrupted = found < 0 && errno == EINTR;
     if (found > 0) {
         int registered = nregistered > 0;
-        take_direct(pollset + registered);
+        take_direct(p);
         if (registered && pollset[0].revents) {
             (void)take_events(NULL, NULL);
             if (has_pwait2) {

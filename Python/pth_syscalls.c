@@ -264,7 +264,8 @@ _PyPth_WaitFd(int fd, short events, PyTime_t deadline, int flags)
 {
     struct pollfd p = {fd, events, 0};
     _PyPth_result result = _PyPth_WaitFds(&p, 1, deadline,
-                                          _PyPth_INTERRUPTIBLE | flags);
+                                          _PyPth_INTERRUPTIBLE
+                                          | _PyPth_ONE_TAKES | flags);
     if (result == _PyPth_TIMEOUT) {
         errno = EAGAIN;
         return -1;

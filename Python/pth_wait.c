@@ -226,6 +226,9 @@ run_woken(_PyPth_thread *self)
         thread->suspended = 0;
         (void)pth_resume(thread->tid);
     }
+    else {
+        await_remove(thread);
+    }
     stay_ready(self);
     kept k = switch_begin();
     (void)pth_cond_notify(&thread->cond, FALSE);
@@ -535,9 +538,6 @@ _PyPth_WakeThread(_PyPth_thread *thread, _PyPth_result result)
     timer_remove(thread);
     _PyPth_RemoveFds(thread);
     if (thread->place == PTH_AWAITING) {
-        if (!thread->suspended) {
-            await_remove(thread);
-        }
         woken_append(thread);
     }
     else if (thread->place == PTH_READY) {

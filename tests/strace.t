@@ -66,4 +66,31 @@ is "it sets no timer" "$(grep -c 'timer_create' "$tmp/pth")" 0
 is "it installs no handler for the signal of the time slice" \
     "$(grep -c 'rt_sigaction(SIGRT_31, {sa_handler=0x' "$tmp/pth")" 0
 
+# Many threads accept connections on one socket: each connection is for one.
+cat > "$tmp/herd.py" <<'END'
+import os
+import socket
+import sys
+import threading
+
+def serve():
+    while True:
+        conn, _ = server.accept()
+        conn.sendall(b"x")
+        conn.close()
+
+server = socket.create_server(("127.0.0.1", 0))
+for _ in range(int(sys.argv[1])):
+    threading.Thread(target=serve, daemon=True).start()
+for _ in range(100):
+    with socket.create_connection(server.getsockname()) as s:
+        assert s.recv(2) == b"x"
+os._exit(0)
+END
+ok "thirty threads accept connections" \
+    trace "$PTH_PYTHON" "$tmp/log" "$tmp/herd.py" 30
+calls=$(grep -Ec '^[0-9]+ +(poll|accept4)\(' "$tmp/log")
+ok "each connection wakes one of them (100 connections: $calls calls of poll and accept4)" \
+    test "$calls" -lt 1000
+
 done_testing

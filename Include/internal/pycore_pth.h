@@ -65,6 +65,8 @@ typedef enum {
 #define _PyPth_AT_FRONT 4         // line up before the others
 #define _PyPth_REVENTS 8          // _PyPth_WaitFds(): set `revents` of all
 #define _PyPth_EDGES 16           // _PyPth_WaitFds(): see _PyPth_HasEdges()
+#define _PyPth_ONE_TAKES 32       // _PyPth_WaitFds(): of those who say so, wake
+                                  // one for what one will take
 
 #define _PyPth_FOREVER ((PyTime_t)-1)
 
