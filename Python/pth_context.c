@@ -16,7 +16,8 @@
 
 #include "pth_syscalls.h"
 
-#if defined(__x86_64__) && defined(__LP64__) && !defined(_Py_THREAD_SANITIZER)
+#if defined(__x86_64__) && defined(__LP64__) \
+    && !defined(_Py_ADDRESS_SANITIZER) && !defined(_Py_THREAD_SANITIZER)
 
 #include <signal.h>
 #include <string.h>               // memcmp()

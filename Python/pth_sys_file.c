@@ -163,23 +163,20 @@ read_device(int fd, const struct iovec *iov, int iovcnt)
     return real(readv)(fd, iov, iovcnt);
 }
 
-// read() from what is neither a file nor a socket nor a device.  `empty`: preadv2()
-// has just said that nothing is there.
+// read() from what is neither a file nor a socket nor a device.
 static ssize_t
-read_other(int fd, const struct iovec *iov, int iovcnt, int empty)
+read_other(int fd, const struct iovec *iov, int iovcnt)
 {
 #ifdef RWF_NOWAIT
     // Between poll() and read() another process might empty the pipe: this
     // never blocks.  For pipes since Linux 6.5.
-    for (;; empty = 0) {
-        if (!empty) {
-            ssize_t n = preadv2(fd, iov, iovcnt, -1, RWF_NOWAIT);
-            if (n >= 0) {
-                return n;
-            }
-            if (!would_block()) {
-                break;
-            }
+    for (;;) {
+        ssize_t n = preadv2(fd, iov, iovcnt, -1, RWF_NOWAIT);
+        if (n >= 0) {
+            return n;
+        }
+        if (!would_block()) {
+            break;
         }
         if (look_at(fd) == FD_FILE) {
             // It has become one, and poll() calls that ready.
@@ -221,20 +218,8 @@ _PyPth_Read(int fd, void *buf, size_t len)
         return real(read)(fd, buf, len);
     }
     struct iovec iov = {buf, len};
-    int empty = 0;
-#ifdef RWF_NOWAIT
-    // Where something is there already, this is the one system call that a
-    // plain read() is.
-    ssize_t n = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
-    if (n >= 0) {
-        return n;
-    }
-    empty = would_block();
-    // The calls below do and say what is to be done and said.
-    forget_error();
-#endif
     return kind == FD_DEVICE ? read_device(fd, &iov, 1)
-                             : read_other(fd, &iov, 1, empty);
+                             : read_other(fd, &iov, 1);
 }
 
 MAPPED ssize_t
@@ -259,7 +244,7 @@ readv(int fd, const struct iovec *iov, int iovcnt)
         case FD_DEVICE:
             return read_device(fd, iov, iovcnt);
         case FD_OTHER:
-            return read_other(fd, iov, iovcnt, 0);
+            return read_other(fd, iov, iovcnt);
         default:
             break;
         }

@@ -342,10 +342,17 @@ closing(unsigned int first, unsigned int last)
     }
 }
 
+// A number below 0 is no descriptor's.
+static inline void
+closing_one(int fd)
+{
+    closing((unsigned int)fd, (unsigned int)fd);
+}
+
 MAPPED int
 close(int fd)
 {
-    closing((unsigned int)fd, (unsigned int)fd);
+    closing_one(fd);
     return real(close)(fd);
 }
 
@@ -353,7 +360,7 @@ MAPPED int
 dup2(int fd, int fd2)
 {
     if (fd != fd2) {
-        closing((unsigned int)fd2, (unsigned int)fd2);
+        closing_one(fd2);
     }
     return real(dup2)(fd, fd2);
 }
@@ -362,7 +369,7 @@ MAPPED int
 dup3(int fd, int fd2, int flags)
 {
     if (fd != fd2) {
-        closing((unsigned int)fd2, (unsigned int)fd2);
+        closing_one(fd2);
     }
     return real(dup3)(fd, fd2, flags);
 }
@@ -375,9 +382,7 @@ closing_stream(FILE *file)
     int err = errno;
     int fd = fileno(file);        // -1: in memory
     errno = err;
-    if (fd >= 0) {
-        closing((unsigned int)fd, (unsigned int)fd);
-    }
+    closing_one(fd);
 }
 
 MAPPED int
@@ -400,10 +405,7 @@ MAPPED_NAME(freopen64, map_freopen)
 MAPPED int
 closedir(DIR *dir)
 {
-    int fd = dirfd(dir);
-    if (fd >= 0) {
-        closing((unsigned int)fd, (unsigned int)fd);
-    }
+    closing_one(dirfd(dir));
     return real(closedir)(dir);
 }
 

@@ -538,6 +538,7 @@ _PyPth_WakeThread(_PyPth_thread *thread, _PyPth_result result)
     timer_remove(thread);
     _PyPth_RemoveFds(thread);
     if (thread->place == PTH_AWAITING) {
+        // Until run_woken() it may still be suspended, and stay so.
         woken_append(thread);
     }
     else if (thread->place == PTH_READY) {

@@ -32,11 +32,11 @@ def link(directory, name, offset, cc, linkforshared):
         padding = os.path.join(scratch, "padding.o")
         subprocess.run([*cc.split(), "-c", "-x", "assembler", "-",
                         "-o", padding], check=True, capture_output=True,
-                       input=PADDING.format(offset=offset).encode())
+                       text=True, input=PADDING.format(offset=offset))
         subprocess.run(["make", "-s", "-C", directory, name,
                         f"BUILDPYTHON={name}",
                         f"LINKFORSHARED={linkforshared} {padding}"],
-                       check=True, capture_output=True,
+                       check=True, capture_output=True, text=True,
                        stdin=subprocess.DEVNULL)
 
 

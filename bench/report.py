@@ -208,10 +208,11 @@ def describe(document):
            f"{m['memory'] / 2 ** 30:.0f} GiB; {m['system']}, "
            f"Linux {m['kernel']}, {m['libc']}")
     for name, p in document["pythons"].items():
+        layouts = len(p["layouts"])
         yield (f"{name}: CPython {p['version']}, {p['threads']} threads"
                f" ({p['threads_version']}), {p['compiler']},"
                f" configure {configure_options(p) or 'without options'},"
-               f" {len(p['layouts'])} layout{'s'[len(p['layouts']) < 2:]}")
+               f" {layouts} layout{'s' if layouts > 1 else ''}")
     for name, p in document["peers"].items():
         yield f"{name}: {p['version'] or 'not here: ' + p['missing']}"
     yield (f"{document['date']}, mode {document['mode']}, "
