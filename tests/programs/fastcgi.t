@@ -30,6 +30,7 @@ http {{
             fastcgi_pass unix:{tmp}/socket;
             fastcgi_param PATH_INFO $uri;
             fastcgi_param SCRIPT_NAME "";
+            fastcgi_param QUERY_STRING $query_string;
             fastcgi_param REQUEST_METHOD $request_method;
             fastcgi_param SERVER_NAME $server_name;
             fastcgi_param SERVER_PORT $server_port;

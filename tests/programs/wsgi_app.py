@@ -9,9 +9,9 @@ Serves, on loopback:
   /sqlite   a sum over rows of DIRECTORY/database
   /mixed    one of these, in turn
   /meet     answers when 20 requests have come that far
-  /count    JSON: how many of each were served; "begun", how many requests were
-            begun, and "done"; "ticks", how often a thread beside the server's
-            has slept one millisecond
+  /count    JSON: "begun", how many requests were begun, and "done"; by query
+            string, how many of them were done; "ticks", how often a thread
+            beside the server's has slept one millisecond
 """
 
 import collections
@@ -83,7 +83,7 @@ class Application:
             self.served["begun"] += 1
         body = self.answer(path)
         with self.lock:
-            self.served[path] += 1
+            self.served[environ.get("QUERY_STRING", "")] += 1
             self.served["done"] += 1
         return self.reply(start_response, body)
 
