@@ -18,11 +18,15 @@ done
 run "$top/tools/build-libpth"
 [ $status -eq 0 ] || die "build-libpth: $out $err"
 
-# ---- Pth's own programs, which exit 0 if all is well.  Not test_sig,
-# test_select and test_httpd: they want somebody at a keyboard or a browser.
+# ---- Pth's own programs, which exit 0 if all is well; some want somebody at a
+# keyboard or a browser.
 
 for t in std mp misc philo uctx; do
     ok "GNU Pth's test_$t passes" timeout -k 10 120 "$src/test_$t"
+done
+for t in sig select httpd; do
+    ok "GNU Pth's test_$t passes" timeout -k 10 120 \
+        python3 -B "$top/tests/pth/drive.py" "$src" $t
 done
 ok "GNU Pth's test_pthread passes" timeout -k 10 120 "$src/pthread/test_pthread"
 
