@@ -146,6 +146,135 @@ sigwait_one(void)
     CHECK(pth_sigwait(&set, &sig) == 0 && sig == SIGALRM);
 }
 
+/* ---- waits that a handler ends */
+
+/* A handler runs in 50 ms. */
+static void
+interrupt_soon(void)
+{
+    struct sigaction sa = {.sa_handler = handler, .sa_flags = SA_RESTART};
+    struct itimerval it = {{0, 0}, {0, 50000}};
+    handled = 0;
+    errno = 0;
+    sigaction(SIGALRM, &sa, NULL);
+    setitimer(ITIMER_REAL, &it, NULL);
+}
+
+#define INTERRUPTED(call) \
+    do { \
+        interrupt_soon(); \
+        CHECK((call) == -1 && errno == EINTR && handled == 1); \
+    } while (0)
+
+static void
+handler_ends_sleep(void)
+{
+    struct timespec time = {100, 0}, left = {0, 0};
+    INTERRUPTED(pth_nanosleep(&time, &left));
+    CHECK(left.tv_sec == 99 && left.tv_nsec > 0);
+    INTERRUPTED(pth_usleep(100 * 1000 * 1000));
+    interrupt_soon();
+    CHECK(pth_sleep(100) == 100 && handled == 1);
+}
+
+static void
+handler_ends_select_and_poll(void)
+{
+    int fds[2];
+    fd_set set;
+    struct timeval tv = {100, 0};
+    struct timespec ts = {100, 0};
+    CHECK(pipe(fds) == 0);
+    struct pollfd pfd = {fds[0], POLLIN, 0};
+    FD_ZERO(&set);
+    FD_SET(fds[0], &set);
+    INTERRUPTED(pth_select(0, NULL, NULL, NULL, &tv));
+    INTERRUPTED(pth_select(fds[0] + 1, &set, NULL, NULL, &tv));
+    INTERRUPTED(pth_select(fds[0] + 1, &set, NULL, NULL, NULL));
+    INTERRUPTED(pth_pselect(fds[0] + 1, &set, NULL, NULL, &ts, NULL));
+    INTERRUPTED(pth_poll(&pfd, 1, 100000));
+    INTERRUPTED(pth_poll(&pfd, 1, -1));
+    /* And not the next one. */
+    CHECK(write(fds[1], "x", 1) == 1);
+    CHECK(pth_poll(&pfd, 1, -1) == 1 && pth_usleep(10000) == 0);
+}
+
+static int ended;
+
+static void *
+sleep_on(void *arg)
+{
+    (void)arg;
+    CHECK(pth_usleep(100 * 1000 * 1000) == -1 && errno == EINTR);
+    ended++;
+    return NULL;
+}
+
+static void
+handler_ends_one_sleep(void)
+{
+    struct timespec time = {100, 0};
+    pth_t a = spawn(sleep_on, NULL);
+    pth_t b = spawn(sleep_on, NULL);
+    /* The main thread's before that of others. */
+    INTERRUPTED(pth_nanosleep(&time, NULL));
+    settle();
+    CHECK(ended == 0);
+    interrupt_soon();
+    pth_join(NULL, NULL);
+    settle();
+    CHECK(ended == 1);
+    interrupt_soon();
+    pth_join(NULL, NULL);
+    CHECK(ended == 2);
+    (void)a;
+    (void)b;
+}
+
+static void *
+write_late(void *arg)
+{
+    CHECK(pth_usleep(200000) == -1 && errno == EINTR);
+    CHECK(pth_usleep(50000) == 0);
+    CHECK(write((int)(long)arg, "x", 1) == 1);
+    return NULL;
+}
+
+/* As with SA_RESTART. */
+static void
+handler_does_not_end_read(void)
+{
+    int fds[2];
+    char c;
+    CHECK(pipe(fds) == 0);
+    pth_t t = spawn(write_late, (void *)(long)fds[1]);
+    interrupt_soon();
+    CHECK(pth_read(fds[0], &c, 1) == 1 && handled == 1);
+    pth_join(t, NULL);
+}
+
+static void *
+take_signal(void *arg)
+{
+    sigset_t set;
+    int sig;
+    (void)arg;
+    sigemptyset(&set);
+    sigaddset(&set, SIGALRM);
+    interrupt_soon();
+    CHECK(pth_sigwait(&set, &sig) == 0 && sig == SIGALRM);
+    ended++;
+    return NULL;
+}
+
+static void
+signal_of_sigwait_ends_no_sleep(void)
+{
+    pth_t t = spawn(take_signal, NULL);
+    CHECK(pth_usleep(100000) == 0 && ended == 1 && handled == 0);
+    pth_join(t, NULL);
+}
+
 /* ---- the context of a thread */
 
 static void *
@@ -523,6 +652,11 @@ static const struct {
     TEST(masks_by_pth_sigmask)
     TEST(signal_in_sleep)
     TEST(sigwait_one)
+    TEST(handler_ends_sleep)
+    TEST(handler_ends_select_and_poll)
+    TEST(handler_ends_one_sleep)
+    TEST(handler_does_not_end_read)
+    TEST(signal_of_sigwait_ends_no_sleep)
     TEST(errno_and_rounding)
     TEST(mutex_in_order)
     TEST(cond_in_order)

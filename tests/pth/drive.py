@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 CONNECTIONS = 50
 # A guard against a program that hangs, in seconds, no measure of speed.
@@ -51,6 +52,16 @@ class Program:
                 return
         self.fail(f"it never printed {pattern!r}")
 
+    def sleeps(self):
+        """Wait until it does."""
+        while self.process.poll() is None:
+            with open(f"/proc/{self.process.pid}/stat") as f:
+                # "pid (name) state ...", proc(5)
+                if f.read().rpartition(")")[2].split()[0] == "S":
+                    return
+            time.sleep(0.01)
+        self.fail(f"it ended with {self.process.returncode}")
+
     def interrupt(self):
         self.process.send_signal(signal.SIGINT)
 
@@ -65,7 +76,10 @@ def drive_sig(path):
     with Program(path) as program:
         for name in ["child1", "child2"]:
             program.expect(f"^{name}: leave to scheduler")
+        program.expect("^inthandler: enter")
         for n in range(3):
+            # It has the signal unblocked: unless it waits for it, it would die.
+            program.sleeps()
             program.interrupt()
             program.expect(rf"^inthandler: SIGINT received \(#{n}\)")
         for line in ["inthandler: cancelling child1 and child2",
