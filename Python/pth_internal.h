@@ -287,8 +287,6 @@ extern int _PyPth_TakesSignal(_PyPth_thread *thread, const sigset_t *set);
 
 // pth_init() gets this pipe when it asks for one, see _PyPth_Start().
 extern int _PyPth_pipe_for_init[2];
-// Does a blocking call stop its own thread alone?
-extern int _PyPth_map_syscalls;
 // The C library's own ppoll().
 extern int _PyPth_sys_ppoll(struct pollfd *fds, nfds_t nfds,
                             const struct timespec *timeout,

@@ -820,6 +820,18 @@ _PyPth_EndSlice(void)
     turn_of_computing = 0;
 }
 
+void
+_PyPth_Yield(void)
+{
+    look_around(0);
+    if (can_run_woken()) {
+        run_woken(_PyPth_current);
+    }
+    else if (nready > 0) {
+        run_ready(_PyPth_current, NULL);
+    }
+}
+
 // A thread that ends has no thread state any more when it unlocks the list of
 // those, but still the GIL (_PyThreadState_DeleteCurrent()): all others would
 // run in vain.

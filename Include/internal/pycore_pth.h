@@ -148,6 +148,25 @@ extern void _PyPth_EndSlice(void);
 // Set the length of the time slice in microseconds (sys.setswitchinterval()).
 extern void _PyPth_SetSlice(unsigned long us);
 
+// Let the next thread run that can, if any, whoever's slice it is.
+extern void _PyPth_Yield(void);
+
+// Does a blocking call stop its own thread alone?
+extern int _PyPth_map_syscalls;
+
+// The calling thread has dropped the GIL.  Where a blocking call stops all threads,
+// it may be about to make one: those that can run do so first.
+static inline void
+_PyPth_GILDropped(void)
+{
+    if (_PyPth_slice_expired) {
+        _PyPth_EndSlice();
+    }
+    else if (!_PyPth_map_syscalls) {
+        _PyPth_Yield();
+    }
+}
+
 // _PyPth_EndSlice() if the slice has expired and the caller has no GIL: for
 // places that threads pass often without the GIL.
 extern void _PyPth_CheckSlice(void);
