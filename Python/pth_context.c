@@ -138,4 +138,31 @@ swapcontext(ucontext_t *from, const ucontext_t *to)
     return save_and_set(sp, to, real(setcontext));
 }
 
+#elif defined(_Py_ADDRESS_SANITIZER)
+
+#include <dlfcn.h>
+#include <gnu/lib-names.h>        // LIBC_SO
+#include <ucontext.h>
+
+DECLARE_REAL(swapcontext)
+
+// The sanitizer's swapcontext() prints a warning that it does not know the stacks,
+// and forgets what is poisoned in them.  It is told of those of threads
+// (pth_stack.c), so Pth's calls, of which pth_init() makes the first, go to the
+// C library's.
+MAPPED int
+swapcontext(ucontext_t *from, const ucontext_t *to)
+{
+    static __typeof__(&swapcontext) plain = NULL;
+    if (!_PyPth_IsKernelThread() || (_PyPth_main.tid != NULL && !_PyPth_in_pth)) {
+        return real(swapcontext)(from, to);
+    }
+    if (plain == NULL) {
+        void *libc = dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD);
+        plain = libc != NULL ? (__typeof__(plain))dlsym(libc, "swapcontext")
+                             : real(swapcontext);
+    }
+    return plain(from, to);
+}
+
 #endif

@@ -369,13 +369,13 @@ one_error "regrtest, the wrong way round: one line" 'name the pth python first'
 run "$top/tools/regrtest" "$PTH_PYTHON" "$STOCK_PYTHON" test_nothing
 one_error "regrtest, an unknown test file: one line" 'no test file test_nothing'
 run "$top/tools/regrtest" -j 1 --out "$tmp/regrtest" "$PTH_PYTHON" "$STOCK_PYTHON" \
-    test.test_asyncio.test_locks test_heapq
+    test.test_asyncio.test_locks test_heapq test_pth
 is "regrtest runs single files of a package: status" "$status" 0
-is "regrtest runs single files of a package: these alone" \
+is "regrtest runs single files of a package, where they are: these alone" \
     "$(grep -h '^\(GNU Pth\|stock\):' <<END
 $out
 END
-)" "GNU Pth:  2 passed
+)" "GNU Pth:  3 passed
 stock:    2 passed"
 
 done_testing
