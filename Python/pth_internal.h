@@ -223,6 +223,10 @@ extern void _PyPth_CheckWaits(void);
 
 // Start the timer unless it runs.  Return 0, or -1 and errno.
 extern int _PyPth_StartSlices(void);
+// The signal of the time slice.
+extern int _PyPth_SliceSignal(void);
+// Handle it and let it through.  Return 0, or -1 and errno.
+extern int _PyPth_TakeSliceSignal(void);
 // The process is about to wait, or has one thread: stop the timer that makes
 // computing threads look whether others can go on.
 extern void _PyPth_StopLooking(void);
@@ -255,6 +259,15 @@ extern int _PyPth_SliceAction(int signum, const struct sigaction *action,
                               struct sigaction *old);
 // In the child of a fork, which inherits no timer.
 extern void _PyPth_ForgetSlices(void);
+
+/* pth_watchdog.c; what faulthandler calls is in pycore_pth.h */
+
+// The value that its signal has.
+#define _PyPth_WATCHDOG 2
+// The signal has come in: async-signal-safe.
+extern void _PyPth_WatchdogExpired(void);
+// In the child of a fork, which inherits no timer.
+extern void _PyPth_ForgetWatchdog(void);
 
 /* pth_signal.c */
 

@@ -36,6 +36,8 @@
 // A look takes some 3 us, the signal included: this often, it costs the
 // thread that computes less than a hundredth.
 #define LOOK_NS 500000
+// What the timer's signal has as its value; 0 is the slice's.
+#define LOOK 1
 // The timer stops after so many looks that had nobody to look after.
 #define IDLE_LOOKS 20
 
@@ -126,7 +128,16 @@ slice_handler(int Py_UNUSED(signum), siginfo_t *info, void *Py_UNUSED(context))
     }
     int err = errno;
     _PyPth_EndIdle();
-    int look = (info->si_code == SI_TIMER && info->si_value.sival_int != 0);
+    int which = info->si_code == SI_TIMER ? info->si_value.sival_int : 0;
+    if (which == _PyPth_WATCHDOG) {
+        _PyPth_WatchdogExpired();
+        if (!_PyPth_slice_expired) {
+            // It may have ended a wait in idle(), and is no signal of Python's.
+            _PyPth_slice_expired = _PyPth_LOOK;
+        }
+        goto done;
+    }
+    int look = (which == LOOK);
     if (!look) {
         _PyPth_ForgetKinds(0, UINT_MAX);
     }
@@ -173,22 +184,39 @@ _PyPth_StopLooking(void)
 }
 
 int
+_PyPth_SliceSignal(void)
+{
+    return SLICE_SIGNAL;
+}
+
+int
+_PyPth_TakeSliceSignal(void)
+{
+    if (install_handler(SA_RESTART) != 0) {
+        return -1;
+    }
+    sigset_t mask;
+    sigemptyset(&mask);
+    sigaddset(&mask, SLICE_SIGNAL);
+    // Straight: this is no mask that differs from thread to thread.
+    (void)_PyPth_sys_sigmask(SIG_UNBLOCK, &mask, NULL);
+    if (_PyPth_main.tid != NULL) {
+        _PyPth_GetSignalMask(&_PyPth_current->sigmask);
+        _PyPth_TellSignalMask();
+    }
+    return 0;
+}
+
+int
 _PyPth_StartSlices(void)
 {
     if (running) {
         return 0;
     }
     if (!have_timer) {
-        if (install_handler(SA_RESTART) != 0) {
+        if (_PyPth_TakeSliceSignal() < 0) {
             return -1;
         }
-        sigset_t mask;
-        sigemptyset(&mask);
-        sigaddset(&mask, SLICE_SIGNAL);
-        // Straight: this is no mask that differs from thread to thread.
-        (void)_PyPth_sys_sigmask(SIG_UNBLOCK, &mask, NULL);
-        _PyPth_GetSignalMask(&_PyPth_current->sigmask);
-        _PyPth_TellSignalMask();
         struct sigevent ev;
         memset(&ev, 0, sizeof(ev));
         ev.sigev_notify = SIGEV_THREAD_ID;
@@ -197,7 +225,7 @@ _PyPth_StartSlices(void)
         if (timer_create(CLOCK_THREAD_CPUTIME_ID, &ev, &slice_timer) != 0) {
             return -1;
         }
-        ev.sigev_value.sival_int = 1;
+        ev.sigev_value.sival_int = LOOK;
         if (timer_create(CLOCK_MONOTONIC, &ev, &look_timer) != 0) {
             int err = errno;
             (void)timer_delete(slice_timer);

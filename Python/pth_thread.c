@@ -506,4 +506,5 @@ after_fork_in_child(void)
     _PyPth_nthreads = 1;
     _PyPth_ForgetOthers();
     _PyPth_ForgetSlices();
+    _PyPth_ForgetWatchdog();
 }

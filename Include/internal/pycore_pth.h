@@ -171,6 +171,14 @@ _PyPth_GILDropped(void)
 // places that threads pass often without the GIL.
 extern void _PyPth_CheckSlice(void);
 
+/* The watchdog of faulthandler.dump_traceback_later() */
+
+// Call func() in a signal handler `us` microseconds from now, and as long again
+// after each time that it returned true.  Only one at a time.  Return 0, or -1 and
+// errno.
+extern int _PyPth_StartWatchdog(PyTime_t us, int (*func)(void));
+extern void _PyPth_StopWatchdog(void);
+
 /* The system call mapping */
 
 // Switch the mapping on ("1") or off ("0") by the value of PYTHONPTHSYSCALLS

@@ -1059,6 +1059,99 @@ class ForkTest(ScriptMixin, unittest.TestCase):
         self.assertEqual(out.split(), ["0"] * 4)
 
 
+class WatchdogTest(ScriptMixin, unittest.TestCase):
+    """faulthandler.dump_traceback_later()"""
+
+    def test_dump_while_c_code_holds_the_gil(self):
+        for start in ("compute()",
+                      "t = threading.Thread(target=compute); t.start(); t.join()"):
+            with self.subTest(start=start):
+                rc, err = self.run_fail(f"""
+                    import faulthandler, threading
+
+                    def compute():
+                        faulthandler.dump_traceback_later(0.1, exit=True)
+                        sum(range(10**18))
+
+                    {start}
+                """)
+                self.assertEqual(rc, 1)
+                self.assertIn("Timeout (0:00:00.100000)!", err)
+                self.assertIn("in compute", err)
+
+    def test_dumps_end_no_wait(self):
+        out = self.run_ok("""
+            import faulthandler, os, select, socket, tempfile, threading, time
+
+            def sleep():
+                start = time.monotonic()
+                time.sleep(0.5)
+                assert time.monotonic() - start >= 0.5
+
+            def recv():
+                a, b = socket.socketpair()
+                b.settimeout(0.5)
+                try:
+                    b.recv(1)
+                except TimeoutError:
+                    pass
+
+            def acquire():
+                lock = threading.Lock()
+                lock.acquire()
+                start = time.monotonic()
+                assert not lock.acquire(timeout=0.5)
+                assert time.monotonic() - start >= 0.5
+
+            def wait_for_nothing():
+                r, w = os.pipe()
+                assert select.select([r], [], [], 0.5)[0] == []
+
+            waits = [sleep, recv, acquire, wait_for_nothing]
+            with tempfile.TemporaryFile() as f:
+                for together in False, True:
+                    faulthandler.dump_traceback_later(0.1, repeat=True, file=f)
+                    if together:
+                        threads = [threading.Thread(target=wait) for wait in waits]
+                        for t in threads:
+                            t.start()
+                        for t in threads:
+                            t.join()
+                    else:
+                        for wait in waits:
+                            wait()
+                    faulthandler.cancel_dump_traceback_later()
+                    size = f.seek(0, os.SEEK_END)
+                    f.seek(0)
+                    assert f.read().count(b"Timeout (") >= 3
+                    time.sleep(0.2)
+                    assert f.seek(0, os.SEEK_END) == size
+                    f.truncate(0)
+                    f.seek(0)
+            print("ok")
+        """)
+        self.assertEqual(out, "ok")
+
+    def test_it_is_not_inherited_by_fork(self):
+        out = self.run_ok("""
+            import faulthandler, os, tempfile, time
+
+            with tempfile.TemporaryFile() as f:
+                faulthandler.dump_traceback_later(0.2, file=f)
+                pid = os.fork()
+                if pid == 0:
+                    time.sleep(0.4)
+                    faulthandler.dump_traceback_later(100)
+                    faulthandler.cancel_dump_traceback_later()
+                    os._exit(0)
+                faulthandler.cancel_dump_traceback_later()
+                assert os.waitpid(pid, 0)[1] == 0
+                assert f.seek(0, os.SEEK_END) == 0
+            print("ok")
+        """)
+        self.assertEqual(out, "ok")
+
+
 class ForeignThreadTest(ScriptMixin, unittest.TestCase):
     """Kernel threads that a C library starts."""
 
