@@ -2,10 +2,10 @@
 //
 // Pth switches by swapcontext(), which sets the signal mask, twice a hand-off
 // (into the scheduler and out of it): half of the time that a hand-off takes.
-// The mask rarely differs from thread to thread, and the scheduler, which blocks
-// all signals, may as well run with the mask of the thread before.  So the
-// executable (or libpython) defines swapcontext(), and what Pth asks of it is
-// done here: with the registers that a function has to keep (System V ABI,
+// The mask rarely differs from thread to thread, and the scheduler, which
+// blocks all signals, may as well run with the mask of the thread before.  So
+// the executable (or libpython) defines swapcontext(), and what Pth asks of it
+// is done here: with the registers that a function has to keep (System V ABI,
 // AMD64 supplement, 3.2.1), and with a system call only if the masks differ.
 //
 // What this has saved is told from what getcontext(), makecontext() and the C
@@ -146,15 +146,17 @@ swapcontext(ucontext_t *from, const ucontext_t *to)
 
 DECLARE_REAL(swapcontext)
 
-// The sanitizer's swapcontext() prints a warning that it does not know the stacks,
-// and forgets what is poisoned in them.  It is told of those of threads
-// (pth_stack.c), so Pth's calls, of which pth_init() makes the first, go to the
-// C library's.
+// The sanitizer's swapcontext() prints a warning that it does not know the
+// stacks, and forgets what is poisoned in them.  It is told of those of
+// threads (pth_stack.c), so Pth's calls, of which pth_init() makes the first,
+// go to the C library's.
 MAPPED int
 swapcontext(ucontext_t *from, const ucontext_t *to)
 {
     static __typeof__(&swapcontext) plain = NULL;
-    if (!_PyPth_IsKernelThread() || (_PyPth_main.tid != NULL && !_PyPth_in_pth)) {
+    if (!_PyPth_IsKernelThread()
+        || (_PyPth_main.tid != NULL && !_PyPth_in_pth))
+    {
         return real(swapcontext)(from, to);
     }
     if (plain == NULL) {

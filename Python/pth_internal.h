@@ -37,7 +37,7 @@ typedef struct _PyPth_thread {
     char suspended;               // taken out of Pth's waiting queue
     char counted;                 // counted in `nready`
     char urgent;                  // counted in `nurgent`
-    char computes;                // its slice ended, and it has not waited since
+    char computes;                // its slice ended, and no wait since
     // A condition of its own, because one that several threads wait for has
     // no order, and loses wake-ups: pth_cond_notify() keeps one flag, so two
     // notifications before one pass of the scheduler wake one waiter.
@@ -78,7 +78,7 @@ typedef struct _PyPth_thread {
 #ifdef _Py_ADDRESS_SANITIZER
     const void *asan_stack;       // where it is for the sanitizer
     size_t asan_size;
-    void *asan_fake_stack;        // what belongs to it, while the thread is away
+    void *asan_fake_stack;        // its own, while the thread is away
 #endif
     struct _PyPth_thread *parked_next;
 
@@ -113,8 +113,8 @@ extern pid_t _PyPth_kernel_pid, _PyPth_kernel_tid;
 
 /* pth_thread.c */
 
-// The version suffix of a libpth with the patches of this repository (pth/), or
-// NULL: the plain one.  With it
+// The version suffix of a libpth with the patches of this repository (pth/),
+// or NULL: the plain one.  With it
 // - waiting threads cost the scheduler nothing, so there is no need to suspend
 //   them;
 // - a switch carries the signal mask along that was set by pth_sigmask().
@@ -136,8 +136,8 @@ extern _PyPth_thread *_PyPth_FindThread(unsigned long ident);
 // The size of a thread's stack in bytes where nobody asks for another:
 // `ulimit -s`, 8 MiB where that is unlimited (as glibc's pthread_create()).
 extern size_t _PyPth_DefaultStackSize(void);
-// Give `thread` a stack of `size` bytes above a guard page.  Return 0, or -1 and
-// errno.
+// Give `thread` a stack of `size` bytes above a guard page.  Return 0, or -1
+// and errno.
 extern int _PyPth_NewStack(_PyPth_thread *thread, size_t size);
 extern void _PyPth_FreeStack(_PyPth_thread *thread, size_t size);
 // The kernel thread has left the stack of `from` for that of `to`.
@@ -169,12 +169,13 @@ extern void _PyPth_WakeThread(_PyPth_thread *thread, _PyPth_result result);
 extern int _PyPth_ReserveTimers(int nthreads);
 // In the child of a fork: no other thread waits or is ready any more.
 extern void _PyPth_ForgetOthers(void);
-// True if a thread waits for a descriptor or has a deadline.  Async-signal-safe.
+// True if a thread waits for a descriptor or has a deadline.
+// Async-signal-safe.
 extern int _PyPth_SomeoneWaits(void);
 // True if a thread whose slice has ended could go on.
 extern int _PyPth_SomeoneComputes(void);
-// A signal has come in: do not go to sleep, or wake up.  Async-signal-safe; for
-// handlers that run in the kernel thread that runs Python.
+// A signal has come in: do not go to sleep, or wake up.  Async-signal-safe;
+// for handlers that run in the kernel thread that runs Python.
 extern void _PyPth_EndIdle(void);
 // True between the call into Pth and the return from it.
 extern int _PyPth_in_pth;
@@ -191,8 +192,8 @@ extern void _PyPth_RemoveFds(_PyPth_thread *thread);
 // Wait until a descriptor is ready, or a signal comes in that `mask` lets
 // through (NULL: the mask is left alone), but at most for `timeout`, which is
 // relative and may be changed (NULL: only look).  Wake the threads whose
-// descriptors are ready.  Return 1 if a signal handler was run instead, else 0.
-// Keeps errno.
+// descriptors are ready.  Return 1 if a signal handler was run instead, else
+// 0.  Keeps errno.
 extern int _PyPth_PollFds(volatile struct timespec *timeout,
                           const sigset_t *mask);
 // Defined if the kernel reads `timeout` itself, at the beginning of the wait:
@@ -206,9 +207,9 @@ extern void _PyPth_ClosingFds(unsigned int first, unsigned int last);
 // In the child of a fork.
 extern void _PyPth_ForgetFds(void);
 
-// A stream that a thread waits for with _PyPth_EDGES, which says that it was found
-// to block for ever.  Later waits with _PyPth_EDGES take that for granted, and
-// the program does not have to ask.
+// A stream that a thread waits for with _PyPth_EDGES, which says that it was
+// found to block for ever.  Later waits with _PyPth_EDGES take that for
+// granted, and the program does not have to ask.
 extern int _PyPth_HasEdges(int fd);
 // A read has taken less than it asked for, that is all there was.
 extern void _PyPth_Drained(int fd);
@@ -239,12 +240,12 @@ extern void _PyPth_InterruptKernelThread(void);
 extern void _PyPth_BeginInterrupt(void);
 extern void _PyPth_Interrupt(pthread_t thread);
 extern void _PyPth_EndInterrupt(void);
-// Has the slice's signal ended a call that does not wait?  poll(), select() and
-// their like return EINTR for a signal that is pending when they find nothing,
-// SA_RESTART and timeouts of 0 notwithstanding (Linux, fs/select.c, do_poll() and
-// core_sys_select()).  Another signal may have done so: the call is to be made
-// again, as if that had come before it.  With one thread there is no such signal.
-// If so, errno is set back to `err`.
+// Has the slice's signal ended a call that does not wait?  poll(), select()
+// and their like return EINTR for a signal that is pending when they find
+// nothing, SA_RESTART and timeouts of 0 notwithstanding (Linux, fs/select.c,
+// do_poll() and core_sys_select()).  Another signal may have done so: the call
+// is to be made again, as if that had come before it.  With one thread there
+// is no such signal.  If so, errno is set back to `err`.
 extern int _PyPth_SliceInterrupted(int result, int err);
 // Add the signal of the time slice to the mask of a call that is not to be
 // interrupted by it.
@@ -252,9 +253,9 @@ extern void _PyPth_BlockSlice(sigset_t *mask);
 // Take the signal of the time slice out of a mask that is to be blocked: a
 // thread that blocked it could not be preempted.
 extern void _PyPth_UnblockSlice(sigset_t *mask);
-// sigaction() of the program for the signal of the time slice.  Programs set all
-// signals to SIG_DFL, and this one would end them: it is only noted.  Return
-// false if `signum` is another one, or not ours yet.
+// sigaction() of the program for the signal of the time slice.  Programs set
+// all signals to SIG_DFL, and this one would end them: it is only noted.
+// Return false if `signum` is another one, or not ours yet.
 extern int _PyPth_SliceAction(int signum, const struct sigaction *action,
                               struct sigaction *old);
 // In the child of a fork, which inherits no timer.
@@ -304,7 +305,8 @@ extern int _PyPth_pipe_for_init[2];
 extern int _PyPth_sys_ppoll(struct pollfd *fds, nfds_t nfds,
                             const struct timespec *timeout,
                             const sigset_t *mask);
-// The C library's own poll() with a timeout of 0, not interrupted by the slice.
+// The C library's own poll() with a timeout of 0, not interrupted by the
+// slice.
 extern int _PyPth_PollNow(struct pollfd *fds, nfds_t nfds);
 // Does the socket block, without a time limit for what comes in?
 extern int _PyPth_BlocksForEver(int fd);

@@ -8,8 +8,8 @@
 // An epoll set knows files, not descriptor numbers, and other threads may
 // close a descriptor, or make its number another file's (epoll(7), Questions
 // and answers).  So a registration is good for one event (EPOLLONESHOT), every
-// wait renews it, and an event is a hint: whoever is woken asks again.  That of a
-// TCP connection that is read stays, see below.
+// wait renews it, and an event is a hint: whoever is woken asks again.  That
+// of a TCP connection that is read stays, see below.
 
 #include "pth_internal.h"
 
@@ -17,8 +17,9 @@
 #include <sys/syscall.h>          // SYS_epoll_pwait, ...
 #include <unistd.h>               // getpid(), syscall()
 
-// Up to so many descriptors are asked for in ppoll().  Registering a descriptor
-// anew costs one system call a wait, about as much as ten more in a ppoll().
+// Up to so many descriptors are asked for in ppoll().  Registering a
+// descriptor anew costs one system call a wait, about as much as ten more in a
+// ppoll().
 #define FEW 8
 
 // A thread that waits for more than this would spend longer on registering
@@ -49,7 +50,7 @@ static nfds_t nregistered = 0;            // waits for it
 typedef struct {
     fdwait *waits, *last;         // those for it, oldest first
     char edges;                   // registered by register_edges()
-    char drained;                 // nothing has come in since it was read empty
+    char drained;                 // read empty, nothing has come in since
 } fdrecord;
 static fdrecord *by_fd;
 static int by_fd_size = 0;
@@ -198,7 +199,8 @@ need_set(void)
         epfd = epoll_create1(EPOLL_CLOEXEC);
         struct epoll_event event;
         struct timespec zero = {0, 0};
-        has_pwait2 = epfd >= 0 && sys_epoll_pwait2(&event, 1, &zero, NULL) == 0;
+        has_pwait2 = (epfd >= 0
+                      && sys_epoll_pwait2(&event, 1, &zero, NULL) == 0);
     }
     return epfd < 0 ? -1 : 0;
 }
@@ -238,14 +240,14 @@ insert_registered(_PyPth_thread *thread)
     return 0;
 }
 
-/* Streams that are read.  A thread that serves a connection reads what is there,
-   and waits for more, again and again.  In the plain way that costs four system
-   calls a wait: the read that finds nothing, the questions whether it shall
-   block and how long (O_NONBLOCK, SO_RCVTIMEO), and the registration.  Here it
-   mostly costs none of them.  The registration stays, and tells of what comes in
-   from then on (EPOLLET).  When the last read has taken all there was, and
-   nothing was told since, there is nothing to be read; and a descriptor that was
-   found to block for ever is taken to do so still.
+/* Streams that are read.  A thread that serves a connection reads what is
+   there, and waits for more, again and again.  In the plain way that costs
+   four system calls a wait: the read that finds nothing, the questions whether
+   it shall block and how long (O_NONBLOCK, SO_RCVTIMEO), and the registration.
+   Here it mostly costs none of them.  The registration stays, and tells of
+   what comes in from then on (EPOLLET).  When the last read has taken all
+   there was, and nothing was told since, there is nothing to be read; and a
+   descriptor that was found to block for ever is taken to do so still.
 
    All of that may be wrong: the program, or another process, may have changed
    the description, or closed it in a way that nobody here sees.  So each such
@@ -355,9 +357,9 @@ _PyPth_Drained(int fd)
 #endif
 
 
-// Is there nothing for the thread, because another one that was woken before will
-// take it?  `*taken`: the events that were for those before.  Who is told of an
-// error, or of the end, leaves it there.
+// Is there nothing for the thread, because another one that was woken before
+// will take it?  `*taken`: the events that were for those before.  Who is told
+// of an error, or of the end, leaves it there.
 static inline int
 is_taken(_PyPth_thread *thread, short revents, short *taken)
 {
@@ -499,8 +501,8 @@ remove_direct(_PyPth_thread *thread)
     ndirect -= thread->nfds;
 }
 
-// Move them to the epoll set, which would otherwise be asked with a call of its
-// own after each ppoll().
+// Move them to the epoll set, which would otherwise be asked with a call of
+// its own after each ppoll().
 static void
 register_direct(void)
 {
@@ -520,8 +522,8 @@ register_direct(void)
     }
 }
 
-// What ppoll() has found for the direct waiters: `p` is behind that of the last,
-// who has waited longest.
+// What ppoll() has found for the direct waiters: `p` is behind that of the
+// last, who has waited longest.
 static void
 take_direct(const struct pollfd *p)
 {
@@ -680,7 +682,9 @@ _PyPth_ClosingFds(unsigned int first, unsigned int last)
     {
         return;
     }
-    if (epfd >= 0 && (unsigned int)epfd >= first && (unsigned int)epfd <= last) {
+    if (epfd >= 0 && (unsigned int)epfd >= first
+        && (unsigned int)epfd <= last)
+    {
         lose_set();
     }
     for (unsigned int fd = first; fd <= last && fd < (unsigned int)by_fd_size;

@@ -1,11 +1,11 @@
 // GNU Pth backend: a signal mask a thread.
 //
-// The kernel knows one thread, and has one mask: that of the Python thread that
-// runs, for Pth's switch carries it along (swapcontext(3)).  What POSIX says of
-// many threads needs more.  A signal for the process is taken by any thread
-// that does not block it, so no signal may stay blocked because the thread
-// that idles or computes blocks it: _PyPth_SharedMask().  And a signal for a
-// thread that blocks it stays pending there: _PyPth_Kill().
+// The kernel knows one thread, and has one mask: that of the Python thread
+// that runs, for Pth's switch carries it along (swapcontext(3)).  What POSIX
+// says of many threads needs more.  A signal for the process is taken by any
+// thread that does not block it, so no signal may stay blocked because the
+// thread that idles or computes blocks it: _PyPth_SharedMask().  And a signal
+// for a thread that blocks it stays pending there: _PyPth_Kill().
 
 #include "pth_internal.h"
 
@@ -32,7 +32,8 @@ _PyPth_TellSignalMask(void)
 {
     if (_PyPth_LibraryPatches() != NULL) {
         int in_pth = _PyPth_in_pth;
-        _PyPth_in_pth = 1;        // its own sigprocmask() goes straight through
+        // Its own sigprocmask() goes straight through.
+        _PyPth_in_pth = 1;
         (void)pth_sigmask(SIG_SETMASK, &_PyPth_current->sigmask, NULL);
         _PyPth_in_pth = in_pth;
     }

@@ -9,12 +9,13 @@
 // The kernel looks at CPU timers in its tick: slices are whole ticks (1 to
 // 10 ms, CONFIG_HZ), whatever sys.setswitchinterval() asks for.
 //
-// A thread whose descriptor is ready, or whose sleep is over, shall not wait for
-// a whole slice (bpo-7946, the convoy effect).  So while one thread computes and
-// another one waits for such a thing, a second timer makes the first look at
-// them (_PyPth_LOOK).  It runs on the monotonic clock, which is finer than the
-// tick, and would interrupt a process that is blocked: therefore only a process
-// that has computed for a tick starts it, and idle() stops it.
+// A thread whose descriptor is ready, or whose sleep is over, shall not wait
+// for a whole slice (bpo-7946, the convoy effect).  So while one thread
+// computes and another one waits for such a thing, a second timer makes the
+// first look at them (_PyPth_LOOK).  It runs on the monotonic clock, which is
+// finer than the tick, and would interrupt a process that is blocked:
+// therefore only a process that has computed for a tick starts it, and idle()
+// stops it.
 
 #include "pth_internal.h"
 #include "pycore_ceval.h"         // _Py_set_eval_breaker_bit()
@@ -105,8 +106,8 @@ set_timer(timer_t timer, long long first_ns, long long then_ns)
 static int
 set_slice_timer(void)
 {
-    // To the nearest number of ticks: the kernel would round 5 ms up to 8, with
-    // a tick of 4.  The first half tick keeps clear of that.
+    // To the nearest number of ticks: the kernel would round 5 ms up to 8,
+    // with a tick of 4.  The first half tick keeps clear of that.
     struct timespec res;
     long long tick = 1;
     if (clock_getres(CLOCK_MONOTONIC_COARSE, &res) == 0 && res.tv_nsec > 0) {
@@ -132,7 +133,8 @@ slice_handler(int Py_UNUSED(signum), siginfo_t *info, void *Py_UNUSED(context))
     if (which == _PyPth_WATCHDOG) {
         _PyPth_WatchdogExpired();
         if (!_PyPth_slice_expired) {
-            // It may have ended a wait in idle(), and is no signal of Python's.
+            // It may have ended a wait in idle(), and is no signal of
+            // Python's.
             _PyPth_slice_expired = _PyPth_LOOK;
         }
         goto done;

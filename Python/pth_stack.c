@@ -92,8 +92,8 @@ stack_ends(_PyPth_thread *thread, size_t size)
 }
 
 #ifdef _Py_ADDRESS_SANITIZER
-// The sanitizer wants to be told before the switch where it leads, which is known
-// only afterwards: it is told of both ends then.
+// The sanitizer wants to be told before the switch where it leads, which is
+// known only afterwards: it is told of both ends then.
 void
 _PyPth_SwitchedStack(_PyPth_thread *from, _PyPth_thread *to)
 {

@@ -30,10 +30,10 @@ typedef enum {
     FD_OTHER,                     // pipe, eventfd, ...
 } fd_kind;
 
-/* What descriptors are, for a while.  Asking costs as much as the call itself.  A
-   number may become another file's when it is closed, which is mapped, and in
-   ways that nobody here sees, such as a system call that is not made by way of
-   the C library: so this is forgotten in every time slice. */
+/* What descriptors are, for a while.  Asking costs as much as the call itself.
+   A number may become another file's when it is closed, which is mapped, and
+   in ways that nobody here sees, such as a system call that is not made by way
+   of the C library: so this is forgotten in every time slice. */
 
 static unsigned char kinds[1024]; // an fd_kind for each descriptor below
 
@@ -151,7 +151,9 @@ read_device(int fd, const struct iovec *iov, int iovcnt)
     {
         if (has_read_timer(fd)) {
             struct read_args a = {fd, iov, iovcnt, 0, 0};
-            if (_PyPth_Offload(offloaded_readv, &a, _PyPth_INTERRUPTIBLE) < 0) {
+            if (_PyPth_Offload(offloaded_readv, &a,
+                               _PyPth_INTERRUPTIBLE) < 0)
+            {
                 offloaded_readv(&a);
             }
             return offloaded_result(a.result, a.err);

@@ -18,8 +18,8 @@ static const struct timespec zero = {0, 0};
 // first: that finds what is ready, or takes a signal that is pending and that
 // the mask lets through.  Then the thread waits with this mask.
 
-// The mask for such a first call, in `*copy`: it does not let the slice's signal
-// through, which would end it (see _PyPth_SliceInterrupted()).
+// The mask for such a first call, in `*copy`: it does not let the slice's
+// signal through, which would end it (see _PyPth_SliceInterrupted()).
 static const sigset_t *
 block_slice(const sigset_t *mask, sigset_t *copy)
 {
@@ -145,8 +145,8 @@ set_size(int nfds)
 }
 
 // The kernel looks at no more descriptors than the process has room for, and
-// "select(getdtablesize(), ...)" with an fd_set relies on that.  Return what it
-// makes of `nfds`, or -1.
+// "select(getdtablesize(), ...)" with an fd_set relies on that.  Return what
+// it makes of `nfds`, or -1.
 static int
 clip_nfds(int nfds)
 {

@@ -54,7 +54,8 @@ is_stream(int fd)
 }
 
 // A read of less than was asked for has taken all there was.  (A datagram is
-// another matter, and so are UNIX sockets: they stop where the sender changes.)
+// another matter, and so are UNIX sockets: they stop where the sender
+// changes.)
 static int
 is_tcp(int fd)
 {
@@ -69,8 +70,8 @@ _PyPth_BlocksForEver(int fd)
            && is_tcp(fd);
 }
 
-// A call on a socket has said EAGAIN, or would.  Return 0 when it is worth another try,
-// or -1 and errno.  *deadline is 0 before the first call.
+// A call on a socket has said EAGAIN, or would.  Return 0 when it is worth
+// another try, or -1 and errno.  *deadline is 0 before the first call.
 static int
 wait_socket(int fd, short events, PyTime_t *deadline)
 {

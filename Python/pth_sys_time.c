@@ -71,7 +71,9 @@ nanosleep(const struct timespec *request, struct timespec *left)
     if (!can_switch_with_gil() || !valid_timespec(request)) {
         return real(nanosleep)(request, left);
     }
-    if (_PyPth_SleepUntil(_PyPth_Deadline(from_timespec(request)), left) != 0) {
+    if (_PyPth_SleepUntil(_PyPth_Deadline(from_timespec(request)),
+                          left) != 0)
+    {
         errno = EINTR;
         return -1;
     }

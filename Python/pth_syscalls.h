@@ -163,13 +163,14 @@ extern int _PyPth_WaitFd(int fd, short events, PyTime_t deadline, int flags);
 // The same for a call that cannot be told not to block: return 0 also if the
 // call would fail at once, as it does for a non-blocking descriptor.
 extern int _PyPth_WaitBefore(int fd, short events, PyTime_t deadline);
-// Sleep until `deadline`.  Return 0, or EINTR and the time that is left (`left`
-// may be NULL).
+// Sleep until `deadline`.  Return 0, or EINTR and the time that is left
+// (`left` may be NULL).
 extern int _PyPth_SleepUntil(PyTime_t deadline, struct timespec *left);
 
 /* pth_sys_socket.c: read() and write() of sockets */
 
-// The deadline that SO_RCVTIMEO or SO_SNDTIMEO sets for a call that starts now.
+// The deadline that SO_RCVTIMEO or SO_SNDTIMEO sets for a call that starts
+// now.
 extern PyTime_t _PyPth_SocketDeadline(int fd, int option);
 
 /* pth_sys_file.c */
@@ -183,9 +184,9 @@ extern int _PyPth_Select(int nfds, fd_set *r, fd_set *w, fd_set *e,
 
 /* pth_offload.c */
 
-// Make the call `call(arg)` on a kernel thread of its own, which must not enter
-// Python, while other Python threads run.  With `flags` _PyPth_INTERRUPTIBLE a
-// signal ends a blocking system call there with EINTR.
+// Make the call `call(arg)` on a kernel thread of its own, which must not
+// enter Python, while other Python threads run.  With `flags`
+// _PyPth_INTERRUPTIBLE a signal ends a blocking system call there with EINTR.
 // Return 0, or -1 when no thread is to be had, and the call was not made.
 extern int _PyPth_Offload(void (*call)(void *), void *arg, int flags);
 

@@ -256,14 +256,15 @@ _PyPth_LibraryPatches(void)
 }
 
 // Stock Pth's scheduler has a pipe (pth_sched.c, pth_scheduler_init()), which
-// every program that is executed would inherit.  So pipe() gives it one of ours
-// (pth_syscalls.c).  No call on it reaches the kernel, but Pth puts its number
-// into an fd_set: if all numbers below FD_SETSIZE are taken, it gets one of those
-// without the file, and sets O_NONBLOCK there, which start_pth() takes back.
+// every program that is executed would inherit.  So pipe() gives it one of
+// ours (pth_syscalls.c).  No call on it reaches the kernel, but Pth puts its
+// number into an fd_set: if all numbers below FD_SETSIZE are taken, it gets
+// one of those without the file, and sets O_NONBLOCK there, which start_pth()
+// takes back.
 #define BORROWED_FD (FD_SETSIZE - 1)
 
-// Return 0 and in `*borrowed` the file status flags of BORROWED_FD, or -1 if it
-// is not borrowed; or -1 and errno.
+// Return 0 and in `*borrowed` the file status flags of BORROWED_FD, or -1 if
+// it is not borrowed; or -1 and errno.
 static int
 make_pipe_for_init(int *borrowed)
 {
@@ -357,7 +358,8 @@ new_thread(size_t stacksize)
     // and a word at the lower one that it checks in every switch.
     unsigned int top = (unsigned int)Py_MIN(size, (size_t)1 << 30);
     (void)pth_attr_set(attr, PTH_ATTR_STACK_SIZE, top);
-    (void)pth_attr_set(attr, PTH_ATTR_STACK_ADDR, thread->stack + (size - top));
+    (void)pth_attr_set(attr, PTH_ATTR_STACK_ADDR,
+                       thread->stack + (size - top));
     thread->tid = pth_spawn(attr, run_thread, thread);
     if (thread->tid == NULL) {
         free_thread(thread);

@@ -46,8 +46,8 @@ static _PyPth_thread *last_urgent;
 // beginning (pth_pqueue_insert()).
 #define MANY_URGENT 8
 
-// It is the turn of those whose slices have ended, whoever is urgent: threads that
-// wake each other for ever use up slices, too.
+// It is the turn of those whose slices have ended, whoever is urgent: threads
+// that wake each other for ever use up slices, too.
 static int turn_of_computing = 0;
 
 static inline void
@@ -812,8 +812,8 @@ _PyPth_EndSlice(void)
     else {
         return;
     }
-    // Back in turn.  Urgent threads may use up a slice without ever coming here:
-    // waiting for the GIL, or in C.
+    // Back in turn.  Urgent threads may use up a slice without ever coming
+    // here: waiting for the GIL, or in C.
     while (nurgent > 0 && !turn_of_computing && _PyPth_slice_expired != 1) {
         run_ready(self, last_urgent);
     }

@@ -1,8 +1,8 @@
 // GNU Pth backend: the watchdog of faulthandler.dump_traceback_later().
 //
-// It is for programs that hang, also in C code that holds the GIL, where no other
-// Python thread gets to run.  So there is no thread that waits: a timer sends the
-// signal of the time slice, and the dump is made by the handler, as
+// It is for programs that hang, also in C code that holds the GIL, where no
+// other Python thread gets to run.  So there is no thread that waits: a timer
+// sends the signal of the time slice, and the dump is made by the handler, as
 // faulthandler.register() makes it.  A program with one thread keeps one.
 
 #include "pth_internal.h"
@@ -73,7 +73,8 @@ _PyPth_WatchdogExpired(void)
     // It writes wherever the thread was interrupted, and switches nowhere.
     int in_pth = _PyPth_in_pth;
     _PyPth_in_pth = 1;
-    // The threads that are dumped are all others: "Current thread" would be wrong.
+    // The threads that are dumped are all others: "Current thread" would be
+    // wrong.
     static _PyPth_thread nobody;
     _PyPth_thread *self = _PyPth_current;
     _PyPth_current = &nobody;

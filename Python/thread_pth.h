@@ -1,6 +1,6 @@
 #include "pth_internal.h"         // _PyPth_Start()
 
-/* GNU Pth threads interface.  See pycore_pth.h for the files of the backend. */
+/* GNU Pth threads interface.  The files of the backend: see pycore_pth.h. */
 
 #include <limits.h>               // PTHREAD_STACK_MIN
 #include <stdlib.h>
@@ -54,7 +54,8 @@ start_thread(void (*func)(void *), void *arg, int detached,
 
 int
 PyThread_start_joinable_thread(void (*func)(void *), void *arg,
-                               PyThread_ident_t* ident, PyThread_handle_t* handle)
+                               PyThread_ident_t* ident,
+                               PyThread_handle_t* handle)
 {
     Py_uintptr_t id;
     struct _PyPth_job *job;
@@ -216,7 +217,8 @@ wait_for_lock(pth_lock *lock, PY_TIMEOUT_T microseconds, int intr_flag)
     PyTime_t deadline = _PyPth_FOREVER;
     if (microseconds > 0) {
         // bpo-41710: clamp, see thread_pthread.h
-        deadline = _PyPth_Deadline(_PyTime_FromMicrosecondsClamp(microseconds));
+        deadline = _PyPth_Deadline(
+            _PyTime_FromMicrosecondsClamp(microseconds));
     }
     int flags = intr_flag ? _PyPth_INTERRUPTIBLE : 0;
     int lost = 0;
@@ -321,7 +323,8 @@ _PyThread_at_fork_reinit(PyThread_type_lock *lock)
 int
 PyThread_acquire_lock(PyThread_type_lock lock, int waitflag)
 {
-    return PyThread_acquire_lock_timed(lock, waitflag ? -1 : 0, /*intr_flag=*/0);
+    return PyThread_acquire_lock_timed(lock, waitflag ? -1 : 0,
+                                       /*intr_flag=*/0);
 }
 
 /* set the thread stack size.

@@ -1,9 +1,9 @@
 // The GNU Pth thread backend (./configure --with-pth).
 //
 // All Python threads of a process run as GNU Pth threads on one kernel thread,
-// the one that initialized Python: only one of them runs at a time, and control
-// goes from one to another only inside the functions of this file.  What they
-// share needs therefore neither atomics nor locks of its own.
+// the one that initialized Python: only one of them runs at a time, and
+// control goes from one to another only inside the functions of this file.
+// What they share needs therefore neither atomics nor locks of its own.
 //
 // Who does what:
 //   Python/thread_pth.h    the PyThread API: threads, locks, TSS keys
@@ -59,14 +59,14 @@ typedef enum {
 } _PyPth_result;
 
 // Flags of a wait.
-#define _PyPth_INTERRUPTIBLE 1    // end with _PyPth_INTR when a signal comes in
+#define _PyPth_INTERRUPTIBLE 1    // a signal ends it with _PyPth_INTR
                                   // (the main thread only)
 #define _PyPth_NEW_SIGNALS 2      // but not for one that came in before
 #define _PyPth_AT_FRONT 4         // line up before the others
 #define _PyPth_REVENTS 8          // _PyPth_WaitFds(): set `revents` of all
 #define _PyPth_EDGES 16           // _PyPth_WaitFds(): see _PyPth_HasEdges()
-#define _PyPth_ONE_TAKES 32       // _PyPth_WaitFds(): of those who say so, wake
-                                  // one for what one will take
+#define _PyPth_ONE_TAKES 32       // _PyPth_WaitFds(): of those who say so,
+                                  // wake one for what one will take
 
 #define _PyPth_FOREVER ((PyTime_t)-1)
 
@@ -77,8 +77,8 @@ extern _PyPth_result _PyPth_Wait(_PyPth_queue *queue, PyTime_t deadline,
                                  int flags);
 
 // Block the calling thread until one of the `nfds` descriptors is ready, as
-// poll() defines it, or until `deadline`.  When it returns _PyPth_WOKEN, one is
-// likely to be, and `revents` has POLLNVAL if another thread has closed it;
+// poll() defines it, or until `deadline`.  When it returns _PyPth_WOKEN, one
+// is likely to be, and `revents` has POLLNVAL if another thread has closed it;
 // with _PyPth_REVENTS, `revents` of each is right.  Keeps errno, but for
 // _PyPth_ERROR.
 extern _PyPth_result _PyPth_WaitFds(struct pollfd *fds, unsigned long nfds,
@@ -116,9 +116,9 @@ _PyPth_CondSignal(_PyPth_cond *cond)
 // Let the waiters and the threads that are ready run once, see pth_wait.c.
 extern void _PyPth_CondFini(_PyPth_cond *cond);
 
-// Wait until signalled.  The waiters of the GIL need no time-out, by which they
-// ask its holder to drop it: the time slice asks (pth_slice.c).  A thousand of
-// them would do nothing else than time out.
+// Wait until signalled.  The waiters of the GIL need no time-out, by which
+// they ask its holder to drop it: the time slice asks (pth_slice.c).  A
+// thousand of them would do nothing else than time out.
 extern void _PyPth_CondWait(_PyPth_cond *cond);
 
 /* Semaphores of the parking lot (see pycore_semaphore.h) */
@@ -154,8 +154,8 @@ extern void _PyPth_Yield(void);
 // Does a blocking call stop its own thread alone?
 extern int _PyPth_map_syscalls;
 
-// The calling thread has dropped the GIL.  Where a blocking call stops all threads,
-// it may be about to make one: those that can run do so first.
+// The calling thread has dropped the GIL.  Where a blocking call stops all
+// threads, it may be about to make one: those that can run do so first.
 static inline void
 _PyPth_GILDropped(void)
 {
@@ -173,9 +173,9 @@ extern void _PyPth_CheckSlice(void);
 
 /* The watchdog of faulthandler.dump_traceback_later() */
 
-// Call func() in a signal handler `us` microseconds from now, and as long again
-// after each time that it returned true.  Only one at a time.  Return 0, or -1 and
-// errno.
+// Call func() in a signal handler `us` microseconds from now, and as long
+// again after each time that it returned true.  Only one at a time.  Return 0,
+// or -1 and errno.
 extern int _PyPth_StartWatchdog(PyTime_t us, int (*func)(void));
 extern void _PyPth_StopWatchdog(void);
 
