@@ -1108,26 +1108,29 @@ class WatchdogTest(ScriptMixin, unittest.TestCase):
                 assert select.select([r], [], [], 0.5)[0] == []
 
             waits = [sleep, recv, acquire, wait_for_nothing]
-            with tempfile.TemporaryFile() as f:
-                for together in False, True:
+
+            def wait_in_turn():
+                for wait in waits:
+                    wait()
+
+            def wait_together():
+                threads = [threading.Thread(target=wait) for wait in waits]
+                for t in threads:
+                    t.start()
+                for t in threads:
+                    t.join()
+
+            for wait in wait_in_turn, wait_together:
+                with tempfile.TemporaryFile() as f:
                     faulthandler.dump_traceback_later(0.1, repeat=True, file=f)
-                    if together:
-                        threads = [threading.Thread(target=wait) for wait in waits]
-                        for t in threads:
-                            t.start()
-                        for t in threads:
-                            t.join()
-                    else:
-                        for wait in waits:
-                            wait()
+                    dumped = b""
+                    while dumped.count(b"Timeout (") < 3:
+                        wait()
+                        dumped = os.pread(f.fileno(), 1 << 20, 0)
                     faulthandler.cancel_dump_traceback_later()
-                    size = f.seek(0, os.SEEK_END)
-                    f.seek(0)
-                    assert f.read().count(b"Timeout (") >= 3
+                    size = os.fstat(f.fileno()).st_size
                     time.sleep(0.2)
-                    assert f.seek(0, os.SEEK_END) == size
-                    f.truncate(0)
-                    f.seek(0)
+                    assert os.fstat(f.fileno()).st_size == size
             print("ok")
         """)
         self.assertEqual(out, "ok")
@@ -1136,17 +1139,18 @@ class WatchdogTest(ScriptMixin, unittest.TestCase):
         out = self.run_ok("""
             import faulthandler, os, tempfile, time
 
-            with tempfile.TemporaryFile() as f:
-                faulthandler.dump_traceback_later(0.2, file=f)
+            with tempfile.TemporaryFile() as f, tempfile.TemporaryFile() as g:
+                faulthandler.dump_traceback_later(0.1, repeat=True, file=f)
                 pid = os.fork()
                 if pid == 0:
+                    os.dup2(g.fileno(), f.fileno())
                     time.sleep(0.4)
                     faulthandler.dump_traceback_later(100)
                     faulthandler.cancel_dump_traceback_later()
                     os._exit(0)
                 faulthandler.cancel_dump_traceback_later()
                 assert os.waitpid(pid, 0)[1] == 0
-                assert f.seek(0, os.SEEK_END) == 0
+                assert os.fstat(g.fileno()).st_size == 0
             print("ok")
         """)
         self.assertEqual(out, "ok")
