@@ -301,8 +301,9 @@ else
     chmod u+w "$t"
 
     [ "$(id -u)" -ne 0 ] || chown -R 65534:65534 "$t"
-    # The last directory: most files are in place by then.
-    locked=$(dirname "$( { patches "$repo"; new_files "$repo"; } | grep / | sort | tail -n 1)")
+    # The last directory that gets new files: most are in place by then, and to
+    # take one off is a matter of the directory.
+    locked=$(dirname "$(new_files "$repo" | grep / | sort | tail -n 1)")
     chmod a-w "$t/$locked"
     refused "$locked/ is not writable" 'cannot write to .*nothing was changed' "$t" \
         as_user "$overlay" apply "$t"
