@@ -19,7 +19,7 @@ export PTH_BUILD calls
 repo=$tmp/repo
 mkdir "$repo" && (
     cd "$top" && cp -a --parents tools ./*.patch \
-        $(find Include Modules Python Lib -type f ! -path '*/__pycache__/*') "$repo"
+        $(find Include Modules Python Lib Tools -type f ! -path '*/__pycache__/*') "$repo"
 ) || die "cannot copy the repository"
 build_cpython=$repo/tools/build-cpython
 
