@@ -16,6 +16,7 @@
 #include <setjmp.h>
 #include <signal.h>               // sig_atomic_t
 #include <stdlib.h>               // malloc(), see below
+#include <time.h>                 // timer_t
 
 // The backend takes its memory from malloc() itself.  Threads outlive
 // Py_Finalize(), and the allocators that are set for the next Py_Initialize();
@@ -224,10 +225,16 @@ extern void _PyPth_CheckWaits(void);
 
 // Start the timer unless it runs.  Return 0, or -1 and errno.
 extern int _PyPth_StartSlices(void);
-// The signal of the time slice.
-extern int _PyPth_SliceSignal(void);
-// Handle it and let it through.  Return 0, or -1 and errno.
+// Handle the signal of the time slice and let it through.  Return 0, or -1 and
+// errno.
 extern int _PyPth_TakeSliceSignal(void);
+// Make a timer that sends this signal, with `value` to tell what for, to the
+// kernel thread that runs Python.  Return 0, or -1 and errno.
+extern int _PyPth_CreateTimer(clockid_t clock, int value, timer_t *timer);
+// Set it to expire in `first_ns` nanoseconds (0: never), and then every
+// `then_ns` (0: not again).  Return 0, or -1 and errno.  Async-signal-safe.
+extern int _PyPth_SetTimer(timer_t timer, long long first_ns,
+                           long long then_ns);
 // The process is about to wait, or has one thread: stop the timer that makes
 // computing threads look whether others can go on.
 extern void _PyPth_StopLooking(void);

@@ -20,9 +20,7 @@
 #include "pth_internal.h"
 #include "pycore_ceval.h"         // _Py_set_eval_breaker_bit()
 
-#include <sys/syscall.h>          // SYS_gettid
 #include <time.h>                 // timer_create()
-#include <unistd.h>               // syscall()
 
 #ifndef sigev_notify_thread_id    // glibc < 2.38 hides it
 #  define sigev_notify_thread_id _sigev_un._tid
@@ -91,9 +89,21 @@ _PyPth_SliceAction(int signum, const struct sigaction *action,
     return 1;
 }
 
+int
+_PyPth_CreateTimer(clockid_t clock, int value, timer_t *timer)
+{
+    struct sigevent ev;
+    memset(&ev, 0, sizeof(ev));
+    ev.sigev_notify = SIGEV_THREAD_ID;
+    ev.sigev_notify_thread_id = _PyPth_kernel_tid;
+    ev.sigev_signo = SLICE_SIGNAL;
+    ev.sigev_value.sival_int = value;
+    return timer_create(clock, &ev, timer);
+}
+
 // timer_settime() is async-signal-safe.
-static int
-set_timer(timer_t timer, long long first_ns, long long then_ns)
+int
+_PyPth_SetTimer(timer_t timer, long long first_ns, long long then_ns)
 {
     struct itimerspec it;
     it.it_value.tv_sec = (time_t)(first_ns / 1000000000);
@@ -117,7 +127,7 @@ set_slice_timer(void)
     if (ticks < 1) {
         ticks = 1;
     }
-    return set_timer(slice_timer, ticks * tick - tick / 2, ticks * tick);
+    return _PyPth_SetTimer(slice_timer, ticks * tick - tick / 2, ticks * tick);
 }
 
 static void
@@ -148,7 +158,7 @@ slice_handler(int Py_UNUSED(signum), siginfo_t *info, void *Py_UNUSED(context))
         _PyPth_StopLooking();
         if (running) {
             running = 0;
-            (void)set_timer(slice_timer, 0, 0);
+            (void)_PyPth_SetTimer(slice_timer, 0, 0);
         }
         goto done;
     }
@@ -157,7 +167,7 @@ slice_handler(int Py_UNUSED(signum), siginfo_t *info, void *Py_UNUSED(context))
     if (_PyPth_SomeoneWaits() && tstate != NULL && _PyPth_map_syscalls) {
         idle_looks = 0;
         if (!looking) {
-            looking = (set_timer(look_timer, LOOK_NS, LOOK_NS) == 0);
+            looking = (_PyPth_SetTimer(look_timer, LOOK_NS, LOOK_NS) == 0);
         }
     }
     else if (look && ++idle_looks >= IDLE_LOOKS) {
@@ -181,14 +191,8 @@ _PyPth_StopLooking(void)
 {
     if (looking) {
         looking = 0;
-        (void)set_timer(look_timer, 0, 0);
+        (void)_PyPth_SetTimer(look_timer, 0, 0);
     }
-}
-
-int
-_PyPth_SliceSignal(void)
-{
-    return SLICE_SIGNAL;
 }
 
 int
@@ -219,16 +223,12 @@ _PyPth_StartSlices(void)
         if (_PyPth_TakeSliceSignal() < 0) {
             return -1;
         }
-        struct sigevent ev;
-        memset(&ev, 0, sizeof(ev));
-        ev.sigev_notify = SIGEV_THREAD_ID;
-        ev.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
-        ev.sigev_signo = SLICE_SIGNAL;
-        if (timer_create(CLOCK_THREAD_CPUTIME_ID, &ev, &slice_timer) != 0) {
+        if (_PyPth_CreateTimer(CLOCK_THREAD_CPUTIME_ID, 0,
+                               &slice_timer) != 0)
+        {
             return -1;
         }
-        ev.sigev_value.sival_int = LOOK;
-        if (timer_create(CLOCK_MONOTONIC, &ev, &look_timer) != 0) {
+        if (_PyPth_CreateTimer(CLOCK_MONOTONIC, LOOK, &look_timer) != 0) {
             int err = errno;
             (void)timer_delete(slice_timer);
             errno = err;

@@ -7,29 +7,12 @@
 
 #include "pth_internal.h"
 
-#include <sys/syscall.h>          // SYS_gettid
-#include <time.h>                 // timer_create()
-#include <unistd.h>               // syscall()
-
-#ifndef sigev_notify_thread_id    // glibc < 2.38 hides it
-#  define sigev_notify_thread_id _sigev_un._tid
-#endif
+#include <time.h>                 // timer_delete()
 
 static timer_t timer;
 static int have_timer = 0;
-static PyTime_t timeout_us;
+static PyTime_t timeout_ns;
 static int (*timeout_func)(void);
-
-// timer_settime() is async-signal-safe.
-static int
-set_timer(PyTime_t us)
-{
-    struct itimerspec it;
-    memset(&it, 0, sizeof(it));
-    it.it_value.tv_sec = (time_t)(us / 1000000);
-    it.it_value.tv_nsec = (long)(us % 1000000) * 1000;
-    return timer_settime(timer, 0, &it, NULL);
-}
 
 int
 _PyPth_StartWatchdog(PyTime_t us, int (*func)(void))
@@ -38,20 +21,16 @@ _PyPth_StartWatchdog(PyTime_t us, int (*func)(void))
         return -1;
     }
     if (!have_timer) {
-        struct sigevent ev;
-        memset(&ev, 0, sizeof(ev));
-        ev.sigev_notify = SIGEV_THREAD_ID;
-        ev.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
-        ev.sigev_signo = _PyPth_SliceSignal();
-        ev.sigev_value.sival_int = _PyPth_WATCHDOG;
-        if (timer_create(CLOCK_MONOTONIC, &ev, &timer) != 0) {
+        if (_PyPth_CreateTimer(CLOCK_MONOTONIC, _PyPth_WATCHDOG,
+                               &timer) != 0)
+        {
             return -1;
         }
         have_timer = 1;
     }
-    timeout_us = us;
+    timeout_ns = _PyTime_FromMicrosecondsClamp(us);
     timeout_func = func;
-    return set_timer(us);
+    return _PyPth_SetTimer(timer, timeout_ns, 0);
 }
 
 void
@@ -79,7 +58,7 @@ _PyPth_WatchdogExpired(void)
     _PyPth_thread *self = _PyPth_current;
     _PyPth_current = &nobody;
     if (timeout_func()) {
-        (void)set_timer(timeout_us);
+        (void)_PyPth_SetTimer(timer, timeout_ns, 0);
     }
     _PyPth_current = self;
     _PyPth_in_pth = in_pth;

@@ -40,10 +40,9 @@ like "no time slice stops it on the way to the breakpoint" "$out" \
     '^Breakpoint 1, builtin_id'
 unlike "nor is one shown" "$out" 'SIG63'
 for command in py-bt py-bt-full; do
-    shown=$(printf '%s\n' "$out" | sed -n "/^$command:/,/^py-bt-full:/p")
-    [ $command = py-bt ] ||
-        shown=$(printf '%s\n' "$out" | sed -n '/^py-bt-full:/,$p')
-    waiting=$(printf '%s\n' "$shown" | sed -n '/^Python thread/,/, in/p')
+    # Up to the next command, or to the end.
+    waiting=$(printf '%s\n' "$out" | sed -n "/^$command:/,/^py-bt-full:/p" |
+        sed -n '/^Python thread/,/, in/p')
     is "$command shows the threads that wait, in Python and for the GIL" \
         "$(printf '%s\n' "$waiting" | sed 's/0x[0-9a-f]*/ID/; s/".*"/FILE/; s/line [0-9]*/line N/')" \
         "Python thread ID, which does not run (most recent call first):

@@ -102,7 +102,7 @@ for program in lock_pingpong queue_items; do
     ok "PYTHONPTHSYSCALLS=0: $program runs" \
         env PYTHONPTHSYSCALLS=0 "$PTH_PYTHON" "$top/bench/programs/$program.py"
 done
-# That may be long: to sleep takes no CPU time, and no slice ends.
+# Slices do not see to that: to sleep takes no CPU time, and none ends.
 run env PYTHONPTHSYSCALLS=0 "$PTH_PYTHON" -c 'import threading, time
 lock = threading.Lock()
 seen = []

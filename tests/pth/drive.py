@@ -27,7 +27,7 @@ class Program:
     def __init__(self, path, *args):
         self.process = subprocess.Popen(
             [path, *args], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, restore_signals=True)
+            stderr=subprocess.PIPE)
         self.printed = ""
 
     def __enter__(self):
