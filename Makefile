@@ -1,6 +1,7 @@
 # GNU make.  `make` alone prints the targets.
 
 CPYTHON ?=
+PTH ?=
 RELEASE = trixie
 CONFIGURE_FLAGS =
 BUILD = $(CURDIR)/build
@@ -12,7 +13,7 @@ SEED = 1
 # Not to be seen by the programs that are run: the variables above, which are
 # for this file; PYTHON... of the caller's environment, which change what
 # python does and some of its tests look at.
-unexport CPYTHON RELEASE CONFIGURE_FLAGS BUILD TESTS VARIANTS SECONDS SEED MAKEFLAGS
+unexport CPYTHON PTH RELEASE CONFIGURE_FLAGS BUILD TESTS VARIANTS SECONDS SEED MAKEFLAGS
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONUNBUFFERED
 unexport PYTHONDONTWRITEBYTECODE PYTHONWARNINGS
 
@@ -29,22 +30,24 @@ export CPYTHON_SRC = $(build)/src
 
 help:
 	@echo 'make demo       install what is missing, build, and show what GNU Pth saves'
-	@echo 'make build      build/stock/python and build/pth/python from the same source'
-	@echo 'make libpth     build/libpth, the faster GNU Pth of pth/patches, and with it'
-	@echo '                build/pth-libpth/python'
+	@echo 'make build      build/stock/python and build/pth/python from the same source, and'
+	@echo '                build/libpth, the GNU Pth of pth/patches'
+	@echo 'make libpth     only build/libpth'
 	@echo 'make check      build, and run the tests of tests/'
 	@echo 'make check-unchanged  without the option, the overlay changes nothing'
 	@echo 'make programs   build, and run PostgreSQL, WSGI and FastCGI programs as tests'
 	@echo 'make regrtest   the whole test suite of CPython, and where pth differs from stock'
 	@echo 'make soak       threads that do everything at once, for SECONDS, from SEED'
 	@echo 'make variants   debug, shared, optimized, ... builds, and their tests'
-	@echo 'make bench      build, make libpth, and measure: 30 minutes; see docs/benchmarks.md'
+	@echo 'make bench      build, and measure: 30 minutes; see docs/benchmarks.md'
 	@echo 'make bench-quick  the same in short: two minutes'
 	@echo 'make clean      remove what was built, keep what was downloaded'
 	@echo 'make distclean  remove that, too'
 	@echo
 	@echo 'CPYTHON=DIR           your own CPython 3.13 source tree (it stays as it is);'
 	@echo '                      without it the source comes from Debian'
+	@echo 'PTH=FILE              your own pth-2.0.7.tar.gz; without it that, too, comes'
+	@echo '                      from Debian'
 	@echo 'RELEASE=NAME          the Debian release: trixie (3.13.5) or forky (newest 3.13)'
 	@echo 'CONFIGURE_FLAGS=...   more options for ./configure of both'
 	@echo 'TESTS=...             for regrtest: only these test files (or --threads)'
@@ -57,14 +60,13 @@ demo: deps build
 deps:
 	@tools/install-deps
 
-build:
+build: libpth
 	@tools/build-cpython src $(if $(CPYTHON),--from '$(CPYTHON)',--release '$(RELEASE)')
 	@tools/build-cpython stock $(CONFIGURE_FLAGS)
 	@tools/build-cpython pth $(CONFIGURE_FLAGS)
 
-libpth: build
-	@tools/build-libpth
-	@tools/build-cpython pth-libpth $(CONFIGURE_FLAGS)
+libpth:
+	@tools/build-libpth $(if $(PTH),--from '$(PTH)')
 
 # A shell that runs this in the background ignores SIGINT, and a parent may
 # ignore SIGPIPE; the tests of signals need the default.
@@ -94,10 +96,9 @@ variants: build
 	@tools/variants $(VARIANTS)
 
 # Python 2.7 is one of those that are measured beside ours; it may be missing.
-bench: deps libpth
+bench: deps build
 	@bench/get-python27 $(build)/python2.7 || :
-	@bench/run stock=$(STOCK_PYTHON) pth=$(PTH_PYTHON) \
-	    pth-libpth=$(build)/pth-libpth/python
+	@bench/run stock=$(STOCK_PYTHON) pth=$(PTH_PYTHON)
 	@bench/publish $(build)/bench/full.json
 
 bench-quick: deps build
@@ -106,7 +107,7 @@ bench-quick: deps build
 	@bench/publish $(build)/bench/quick.json
 
 clean:
-	rm -rf $(build)/src $(build)/stock $(build)/pth $(build)/pth-libpth \
+	rm -rf $(build)/src $(build)/stock $(build)/pth $(build)/pth-system \
 	    $(build)/libpth $(build)/libpth.src $(build)/libpth-stock \
 	    $(build)/libpth-stock.src $(build)/log $(build)/state \
 	    $(build)/programs $(build)/regrtest $(build)/variants $(build)/bench \
