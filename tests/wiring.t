@@ -228,9 +228,9 @@ run configure stock --with-pth-syscalls=no
 accepted "--with-pth-syscalls=no without --with-pth"
 
 # Another C library: what <features.h> of musl says is nothing.
-mkdir "$tmp/musl"
-printf '#include_next <features.h>\n#undef __GLIBC__\n' > "$tmp/musl/features.h"
-CPATH=$tmp/musl
+mkdir "$tmp/musl.include"
+printf '#include_next <features.h>\n#undef __GLIBC__\n' > "$tmp/musl.include/features.h"
+CPATH=$tmp/musl.include
 export CPATH
 run configure musl --with-pth
 refused "no GNU C library" '--with-pth needs the GNU C library, .*--with-pth-syscalls=no$'
