@@ -23,6 +23,10 @@ mkdir "$repo" && (
 ) || die "cannot copy the repository"
 build_cpython=$repo/tools/build-cpython
 
+# A libpth that nothing is linked to.
+mkdir -p "$PTH_BUILD/libpth/lib" && touch "$PTH_BUILD/libpth/lib/libpth.so" || exit 1
+pth=--with-pth=$PTH_BUILD/libpth
+
 # The files of CPython that the overlay changes, and three more.
 cpython=$tmp/cpython
 patched=$(cd "$repo" && find . -name '*.patch' | sed 's/\.patch$//')
@@ -90,18 +94,28 @@ export MAKEFLAGS
 built pth CFLAGS=-O1 --with-pydebug
 unset MAKEFLAGS
 is "pth: configures with the option and the flags, makes without MAKEFLAGS" "$did" \
-    "configure in pth: -q --with-pth CFLAGS=-O1 --with-pydebug
+    "configure in pth: -q $pth CFLAGS=-O1 --with-pydebug
 make in pth"
 ok "pth: has the overlay" cmp "$repo/Python/thread_pth.h" "$tmp/build/pth/Python/thread_pth.h"
 run "$repo/tools/overlay" check "$tmp/build/pth"
 one_error "pth: is an applied tree, for tools/overlay refresh" 'applied .* already'
+
+built pth-system
+is "pth-system: configures with the option alone" "$did" \
+    "configure in pth-system: -q --with-pth
+make in pth-system"
+mv "$PTH_BUILD/libpth" "$tmp/libpth"
+built pth
+one_error "pth without a libpth: refused" "/build/libpth is missing: run 'make libpth'"
+is "pth without a libpth: makes nothing" "$did" ""
+mv "$tmp/libpth" "$PTH_BUILD/libpth"
 
 # --- what was built already
 
 built stock
 is "stock again: only makes" "$did" "make in stock"
 built pth
-is "pth, other flags: from scratch" "$did" "configure in pth: -q --with-pth
+is "pth, other flags: from scratch" "$did" "configure in pth: -q $pth
 make in pth"
 mtimes "$tmp/build/pth" > "$tmp/before"
 built pth
@@ -126,7 +140,7 @@ ok "overlay edited: the overlay can be taken off" "$repo/tools/overlay" revert "
 ok "overlay taken off: the source as it is" diff -r -x python "$cpython" "$tmp/build/pth"
 rm -rf "$tmp/build/pth"
 built pth
-is "tree gone: from scratch" "$did" "configure in pth: -q --with-pth
+is "tree gone: from scratch" "$did" "configure in pth: -q $pth
 make in pth"
 
 # What is edited in the built tree is made, and is not lost.
@@ -155,7 +169,7 @@ is "configure.ac edited, configure is the same: only makes" "$status $did" "0 ma
 echo '# another' >> "$calls.configure"
 sed -i 's/, again/, and again/' "$repo/configure.ac.patch"
 built pth
-is "another configure: from scratch" "$did" "configure in pth: -q --with-pth
+is "another configure: from scratch" "$did" "configure in pth: -q $pth
 make in pth"
 
 # --- your source changes
@@ -187,13 +201,13 @@ echo "Python/x.c:1:2: error: too late" | cat - "$calls.output" > "$tmp/x" && mv 
 built stock
 like "make fails: shows an error far above" "$err" '^Python/x\.c:1:2: error'
 built pth --with-pydebug
-is "configure fails: no make" "$did" "configure in pth: -q --with-pth --with-pydebug"
+is "configure fails: no make" "$did" "configure in pth: -q $pth --with-pydebug"
 like "configure fails: the log's last lines" "$err" '^configure: error'
 like "configure fails: names the log" "$err" "configure .* fails: .*$tmp/build/log/pth.log\$"
 rm "$calls.fail"
 built pth --with-pydebug
 is "configure works again: configures again" "$did" \
-    "configure in pth: -q --with-pth --with-pydebug
+    "configure in pth: -q $pth --with-pydebug
 make in pth"
 
 cat > "$calls.output" <<'END'
@@ -215,8 +229,10 @@ built pth --with-pydebug
 is "a module that cannot be imported: status" "$status" 1
 like "a module that cannot be imported: says so" "$err" 'not all modules of .*pth work'
 
-is "no temporary files are left" "$(ls "$tmp/build")" "log
+is "no temporary files are left" "$(ls "$tmp/build")" "libpth
+log
 pth
+pth-system
 src
 state
 stock"

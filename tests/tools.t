@@ -65,7 +65,7 @@ END
 shift 3
 for p; do
     case $p in
-        libpth-dev) echo "config-files $p" ;;
+        autoconf) echo "config-files $p" ;;
         strace) echo "no packages found matching $p" >&2 ;;
         *) echo "installed $p" ;;
     esac
@@ -79,7 +79,7 @@ END
     like "install-deps, two missing: apt-get update" \
         "$(cat "$tmp/apt-get.called")" ' update$'
     like "install-deps, two missing: installs them alone" \
-        "$(cat "$tmp/apt-get.called")" 'install --no-install-recommends libpth-dev strace$'
+        "$(cat "$tmp/apt-get.called")" 'install --no-install-recommends autoconf strace$'
 
     # Servers are for those who ask for them.
     stub dpkg-query <<'END'
@@ -96,7 +96,7 @@ END
 shift 3
 for p; do
     case $p in
-        libpth-dev|strace) ;;
+        autoconf|strace) ;;
         *) echo "installed $p" ;;
     esac
 done
@@ -106,7 +106,7 @@ exit 100
 END
     run "$top/tools/install-deps"
     is "install-deps, apt-get fails: status" "$status" 1
-    one_error "install-deps, apt-get fails: one line" 'cannot install .*libpth-dev strace'
+    one_error "install-deps, apt-get fails: one line" 'cannot install .*autoconf strace'
 
     stub id <<'END'
 echo 1000
@@ -117,10 +117,10 @@ END
     done
     run env PATH="$tmp/bin" "$top/tools/install-deps"
     is "install-deps, no root: status" "$status" 1
-    one_error "install-deps, no root: names the packages" 'sudo.* libpth-dev strace$'
+    one_error "install-deps, no root: names the packages" 'sudo.* autoconf strace$'
     rm "$tmp/bin/dpkg-query"
     run env PATH="$tmp/bin" "$top/tools/install-deps"
-    one_error "install-deps, not Debian: names the packages" 'no Debian .*libpth-dev'
+    one_error "install-deps, not Debian: names the packages" 'no Debian .*autoconf'
     unstub
 else
     skip "install-deps" "this is no Debian system"
