@@ -407,11 +407,11 @@ printf '#!/bin/sh\necho 3.13\n' > "$tmp/python"
 chmod +x "$tmp/python"
 build=$("$tree/config.guess")
 cross() {
-    dir=$tmp/cross host=$1
+    dir=$tmp/cross target=$1
     shift
     rm -rf "$dir"
     mkdir "$dir" && (
-        cd "$dir" && "$tree/configure" --build="$build" --host="$host" \
+        cd "$dir" && "$tree/configure" --build="$build" --host="$target" \
             --with-build-python="$tmp/python" ac_cv_file__dev_ptmx=yes \
             ac_cv_file__dev_ptc=no ac_cv_buggy_getaddrinfo=no "$@"
     )
