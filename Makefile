@@ -17,13 +17,18 @@ unexport CPYTHON PTH RELEASE CONFIGURE_FLAGS BUILD TESTS VARIANTS SECONDS SEED M
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONUNBUFFERED
 unexport PYTHONDONTWRITEBYTECODE PYTHONWARNINGS
 
-build = $(abspath $(BUILD))
+# A name of the user's as one word of the shell.
+quote = '$(subst ','\'',$(1))'
+
+# For the tools and tests: the recipes name no directory by a variable of make,
+# for make splits such a name at spaces.
+build = $(if $(filter /%,$(firstword $(BUILD))),,$(CURDIR)/)$(or $(BUILD),build)
 export PTH_BUILD = $(build)
 export PTH_PYTHON = $(build)/pth/python
 export STOCK_PYTHON = $(build)/stock/python
 export CPYTHON_SRC = $(build)/src
 
-.PHONY: help demo deps build libpth check check-unchanged programs programs-deps regrtest soak \
+.PHONY: help demo build-dir deps build libpth check check-unchanged programs programs-deps regrtest soak \
     variants bench bench-quick clean distclean
 # One after the other, in the order of the prerequisites.
 .NOTPARALLEL:
@@ -55,13 +60,17 @@ help:
 	@echo 'BUILD=DIR             build there instead of in build/'
 
 demo: deps build
-	@tools/demo $(PTH_PYTHON) $(STOCK_PYTHON)
+	@tools/demo "$$PTH_PYTHON" "$$STOCK_PYTHON"
 
-deps:
+# What cannot be built in is refused before anything is installed.
+build-dir:
+	@tools/build-cpython dir
+
+deps: build-dir
 	@tools/install-deps
 
 build: libpth
-	@tools/build-cpython src $(if $(CPYTHON),--from '$(CPYTHON)',--release '$(RELEASE)')
+	@tools/build-cpython src $(if $(CPYTHON),--from $(call quote,$(CPYTHON)),--release $(call quote,$(RELEASE)))
 	@tools/build-cpython stock $(CONFIGURE_FLAGS)
 	@tools/build-cpython pth $(CONFIGURE_FLAGS)
 
@@ -79,41 +88,35 @@ check-unchanged: build
 
 # They start servers of their own on loopback, and stop them.
 programs: programs-deps build
-	@tools/get-programs $(PTH_PYTHON) $(build)/programs
+	@tools/get-programs "$$PTH_PYTHON" "$$PTH_BUILD/programs"
 	@env --default-signal=INT,QUIT,PIPE prove tests/programs/
 
-programs-deps:
+programs-deps: build-dir
 	@tools/install-deps programs
 
 regrtest: build
-	@tools/regrtest --out $(build)/regrtest $(filter -%,$(TESTS)) \
-	    $(PTH_PYTHON) $(STOCK_PYTHON) $(filter-out -%,$(TESTS))
+	@tools/regrtest --out "$$PTH_BUILD/regrtest" $(filter -%,$(TESTS)) \
+	    "$$PTH_PYTHON" "$$STOCK_PYTHON" $(filter-out -%,$(TESTS))
 
 soak: build
-	@$(PTH_PYTHON) -I tests/soak.py --seed $(SEED) --seconds $(SECONDS)
+	@"$$PTH_PYTHON" -I tests/soak.py --seed $(SEED) --seconds $(SECONDS)
 
 variants: build
 	@tools/variants $(VARIANTS)
 
 # Python 2.7 is one of those that are measured beside ours; it may be missing.
 bench: deps build
-	@bench/get-python27 $(build)/python2.7 || :
-	@bench/run stock=$(STOCK_PYTHON) pth=$(PTH_PYTHON)
-	@bench/publish $(build)/bench/full.json
+	@bench/get-python27 "$$PTH_BUILD/python2.7" || :
+	@bench/run stock="$$STOCK_PYTHON" pth="$$PTH_PYTHON"
+	@bench/publish "$$PTH_BUILD/bench/full.json"
 
 bench-quick: deps build
-	@bench/get-python27 $(build)/python2.7 || :
-	@bench/run --quick stock=$(STOCK_PYTHON) pth=$(PTH_PYTHON)
-	@bench/publish $(build)/bench/quick.json
+	@bench/get-python27 "$$PTH_BUILD/python2.7" || :
+	@bench/run --quick stock="$$STOCK_PYTHON" pth="$$PTH_PYTHON"
+	@bench/publish "$$PTH_BUILD/bench/quick.json"
 
 clean:
-	rm -rf $(build)/src $(build)/stock $(build)/pth $(build)/pth-system \
-	    $(build)/libpth $(build)/libpth.src $(build)/libpth-stock \
-	    $(build)/libpth-stock.src $(build)/log $(build)/state \
-	    $(build)/programs $(build)/regrtest $(build)/variants $(build)/bench \
-	    $(build)/*.new $(build)/tmp.*
+	@tools/clean
 
-# BUILD may be a directory that holds something else.
-distclean: clean
-	rm -rf $(build)/cache $(build)/python2.7
-	[ ! -d $(build) ] || rmdir --ignore-fail-on-non-empty $(build)
+distclean:
+	@tools/clean --all
