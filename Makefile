@@ -28,7 +28,7 @@ export PTH_PYTHON = $(build)/pth/python
 export STOCK_PYTHON = $(build)/stock/python
 export CPYTHON_SRC = $(build)/src
 
-.PHONY: help demo build-dir deps build libpth check check-unchanged programs programs-deps regrtest soak \
+.PHONY: help demo build-dir deps build src libpth check check-unchanged programs programs-deps regrtest soak \
     variants bench bench-quick clean distclean
 # One after the other, in the order of the prerequisites.
 .NOTPARALLEL:
@@ -69,13 +69,16 @@ build-dir:
 deps: build-dir
 	@tools/install-deps
 
-build: libpth
-	@tools/build-cpython src $(if $(CPYTHON),--from $(call quote,$(CPYTHON)),--release $(call quote,$(RELEASE)))
+build: src libpth
 	@tools/build-cpython stock $(CONFIGURE_FLAGS)
 	@tools/build-cpython pth $(CONFIGURE_FLAGS)
 
+# What of CPYTHON= is refused is so before anything is compiled.
+src:
+	@tools/build-cpython src $(if $(CPYTHON),--from $(call quote,$(CPYTHON)),--release $(call quote,$(RELEASE)))
+
 libpth:
-	@tools/build-libpth $(if $(PTH),--from '$(PTH)')
+	@tools/build-libpth $(if $(PTH),--from $(call quote,$(PTH)))
 
 # A shell that runs this in the background ignores SIGINT, and a parent may
 # ignore SIGPIPE; the tests of signals need the default.

@@ -13,6 +13,7 @@
 [ -f "$CPYTHON_SRC/configure.ac" ] ||
     die "no CPython tree in $CPYTHON_SRC: run 'make check', or set CPYTHON_SRC"
 
+cache=${PTH_BUILD:-$top/build}/cache
 unset MAKEFLAGS MAKELEVEL MFLAGS PTH_BUILD CC CFLAGS CPPFLAGS LDFLAGS
 # Another user than root has to read what is below, see the end.
 chmod 755 "$tmp"
@@ -70,6 +71,11 @@ mkdir -p "$cpython" && (
 ) || die "cannot copy $CPYTHON_SRC"
 printf '#!/bin/sh\n' > "$cpython/configure"
 chmod +x "$cpython/configure"
+
+# GNU's pth-2.0.7.tar.gz, as `make build` has got it.
+libpth="$tmp/my source's/pth 2.tar.gz"
+cp "$cache/pth/pth_2.0.7.orig.tar.gz" "$libpth" ||
+    die "no GNU Pth in $cache: run 'make check'"
 
 # in_clone DIR ARG...: make ARG... in DIR
 in_clone() {
@@ -130,12 +136,19 @@ for sign in "'" '"' ';' '$$' '(' '*' ':' ',' '#' '\' '&'; do
         in_clone "$top" build BUILD="$area/x${sign}y"
 done
 
+run "$top/tools/build-libpth" "$tmp/a b"
+one_error "build-libpth, PREFIX with a space: one line" "nothing can be built in '$tmp/a b'"
+mkdir -p "$area/p.src" && echo mine > "$area/p.src/f"
+PTH_BUILD=$tmp/libpth
+export PTH_BUILD
+refused "build-libpth, PREFIX.src holds something else" "p\.src holds something else" \
+    "$top/tools/build-libpth" --from "$libpth" "$area/p"
+unset PTH_BUILD
+
 # Elsewhere it works.
 # Without libpth, which has no small program to replace it.
-printf '%s\n' 'src:' \
-    '	@tools/build-cpython src --from $(call quote,$(CPYTHON))' \
-    'stock-alone:' '	@tools/build-cpython stock' >> "$spaced/Makefile"
-run in_clone "$spaced" src stock-alone CPYTHON="$cpython" BUILD="$tmp/elsewhere"
+printf '%s\n' 'stock-alone: src' '	@tools/build-cpython stock' >> "$spaced/Makefile"
+run in_clone "$spaced" stock-alone CPYTHON="$cpython" BUILD="$tmp/elsewhere"
 is "BUILD elsewhere, CPYTHON with a space and a quote: status" "$status" 0
 like "BUILD elsewhere, CPYTHON with a space and a quote: built" "$out" \
     "$tmp/elsewhere/stock/python: started"
@@ -152,6 +165,11 @@ for d in "$cpython" "$tmp/my source's/c pytho2/"; do
     not_ok "stock of $d: made anew" test -e "$tmp/b/stock/kept"
     touch "$tmp/b/stock/kept"
 done
+rm -rf "$tmp/b"
+
+run in_clone "$spaced" libpth PTH="$libpth.not" BUILD="$tmp/b"
+like "PTH with a space and a quote: is what is looked for" "$err" \
+    "no file $libpth\.not that"
 rm -rf "$tmp/b"
 
 # ---- BUILD is a directory of the user's
@@ -186,8 +204,7 @@ not_ok "make clean, there is no BUILD: it makes none" test -e "$tmp/nowhere"
 
 # ---- what is built in, by other names
 
-printf '%s\n' 'stock-alone:' \
-    '	@tools/build-cpython src --from $(call quote,$(CPYTHON))' \
+printf '%s\n' 'stock-alone: src' \
     '	@tools/build-cpython stock' \
     '	@echo "PYTHON=$$STOCK_PYTHON"' >> "$plain/Makefile"
 mkdir "$tmp/disk"
