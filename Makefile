@@ -7,13 +7,14 @@ CONFIGURE_FLAGS =
 BUILD = $(CURDIR)/build
 TESTS =
 VARIANTS =
+RELEASES =
 SECONDS = 600
 SEED = 1
 
 # Not to be seen by the programs that are run: the variables above, which are
 # for this file; PYTHON... of the caller's environment, which change what
 # python does and some of its tests look at.
-unexport CPYTHON PTH RELEASE CONFIGURE_FLAGS BUILD TESTS VARIANTS SECONDS SEED MAKEFLAGS
+unexport CPYTHON PTH RELEASE CONFIGURE_FLAGS BUILD TESTS VARIANTS RELEASES SECONDS SEED MAKEFLAGS
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONUNBUFFERED
 unexport PYTHONDONTWRITEBYTECODE PYTHONWARNINGS
 
@@ -28,7 +29,7 @@ export PTH_PYTHON = $(build)/pth/python
 export STOCK_PYTHON = $(build)/stock/python
 export CPYTHON_SRC = $(build)/src
 
-.PHONY: help demo build-dir deps build src libpth check check-unchanged programs programs-deps regrtest soak \
+.PHONY: help demo build-dir deps build src libpth check check-fresh check-unchanged programs programs-deps regrtest soak \
     variants bench bench-quick clean distclean
 # One after the other, in the order of the prerequisites.
 .NOTPARALLEL:
@@ -40,6 +41,7 @@ help:
 	@echo 'make libpth     only build/libpth'
 	@echo 'make check      build, and run the tests of tests/'
 	@echo 'make check-unchanged  without the option, the overlay changes nothing'
+	@echo 'make check-fresh  make demo and make check in minimal roots of Debian (as root)'
 	@echo 'make programs   build, and run PostgreSQL, WSGI and FastCGI programs as tests'
 	@echo 'make regrtest   the whole test suite of CPython, and where pth differs from stock'
 	@echo 'make soak       threads that do everything at once, for SECONDS, from SEED'
@@ -55,7 +57,9 @@ help:
 	@echo '                      from Debian'
 	@echo 'RELEASE=NAME          the Debian release: trixie (3.13.5) or forky (newest 3.13)'
 	@echo 'CONFIGURE_FLAGS=...   more options for ./configure of both'
-	@echo 'TESTS=...             for regrtest: only these test files (or --threads)'
+	@echo 'TESTS=...             for check and regrtest: only these test files (for'
+	@echo '                      regrtest also --threads)'
+	@echo 'RELEASES=...          for check-fresh: only these, bookworm (12) or trixie (13)'
 	@echo 'VARIANTS=...          for variants: only these, see tools/variants'
 	@echo 'BUILD=DIR             build there instead of in build/'
 
@@ -83,7 +87,12 @@ libpth:
 # A shell that runs this in the background ignores SIGINT, and a parent may
 # ignore SIGPIPE; the tests of signals need the default.
 check: build
-	@env --default-signal=INT,QUIT,PIPE prove -j 2 tests/
+	@env --default-signal=INT,QUIT,PIPE prove -j 2 $(or $(TESTS),tests/)
+
+# Half an hour for a release, as root; see tools/check-fresh.
+check-fresh: build-dir
+	@tools/install-deps fresh
+	@tools/check-fresh $(RELEASES)
 
 # Compiles the tree with and without the overlay: six minutes.
 check-unchanged: build
