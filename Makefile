@@ -29,7 +29,7 @@ export PTH_PYTHON = $(build)/pth/python
 export STOCK_PYTHON = $(build)/stock/python
 export CPYTHON_SRC = $(build)/src
 
-.PHONY: help demo build-dir deps build src libpth check check-fresh check-unchanged programs programs-deps regrtest soak \
+.PHONY: help demo build-dir deps build src libpth check check-fresh check-aarch64 check-unchanged programs programs-deps regrtest soak \
     variants bench bench-quick clean distclean
 # One after the other, in the order of the prerequisites.
 .NOTPARALLEL:
@@ -42,6 +42,7 @@ help:
 	@echo 'make check      build, and run the tests of tests/'
 	@echo 'make check-unchanged  without the option, the overlay changes nothing'
 	@echo 'make check-fresh  make demo and make check in minimal roots of Debian (as root)'
+	@echo 'make check-aarch64  libpth and test_pth as 64-bit ARM programs, by emulation'
 	@echo 'make programs   build, and run PostgreSQL, WSGI and FastCGI programs as tests'
 	@echo 'make regrtest   the whole test suite of CPython, and where pth differs from stock'
 	@echo 'make soak       threads that do everything at once, for SECONDS, from SEED'
@@ -97,6 +98,11 @@ check-fresh: build-dir
 # Compiles the tree with and without the overlay: six minutes.
 check-unchanged: build
 	@env --default-signal=INT,QUIT,PIPE prove tests/unchanged.sh
+
+# Cross compiled, and run by an emulator: half an hour.
+check-aarch64: build
+	@tools/install-deps aarch64
+	@env --default-signal=INT,QUIT,PIPE prove tests/aarch64.sh
 
 # They start servers of their own on loopback, and stop them.
 programs: programs-deps build
