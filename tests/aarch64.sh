@@ -4,8 +4,8 @@
 #
 # usage: prove tests/aarch64.sh       (make check-aarch64: half an hour)
 #
-# The programs are in build/aarch64, of the source of build/src.  Python has the
-# modules there that need no library but the C library.
+# The programs are in build/aarch64, of the source of build/src.  Of the libraries
+# that CPython's modules want there is libffi, for ctypes; it comes from Debian.
 #
 # What the emulator cannot do is asked of tests/pth/emulator.c first.  The program
 # for which it has too few signals is told by its C library that there are no more.
@@ -76,6 +76,28 @@ run "$CC" -Wall -Werror -D_GNU_SOURCE -g -I "$lib/include" \
 for t in $("$tmp/behaviour"); do
     ok "$(echo "$t" | tr _ ' ')" timeout -k 10 600 "$tmp/behaviour" "$t"
 done
+
+# ---- libffi, unpacked
+
+me=aarch64.sh architecture=arm64
+instead="let apt reach Debian's archive"
+fail() {
+    die "$*"
+}
+. "$top/tools/debian.sh"
+libs=$PTH_BUILD/libs
+if [ ! -f "$libs/done" ]; then
+    rm -rf "$libs"
+    mkdir -p "$libs" || exit 1
+    for package in libffi-dev libffi8; do
+        debian_get deb $package "$cache/$package-$architecture" bookworm trixie > "$tmp/got"
+        debian_unpack "$libs"
+    done
+    touch "$libs/done"
+fi
+LIBFFI_CFLAGS=-I$libs/usr/include/aarch64-linux-gnu
+LIBFFI_LIBS="-L$libs/usr/lib/aarch64-linux-gnu -Wl,-rpath,$libs/usr/lib/aarch64-linux-gnu -lffi"
+export LIBFFI_CFLAGS LIBFFI_LIBS
 
 # ---- Python
 
