@@ -24,7 +24,8 @@ mkdir "$repo" && (
 build_cpython=$repo/tools/build-cpython
 
 # A libpth that nothing is linked to.
-mkdir -p "$PTH_BUILD/libpth/lib" && touch "$PTH_BUILD/libpth/lib/libpth.so" || exit 1
+"$top/tools/build-cpython" dir && mkdir -p "$PTH_BUILD/libpth/lib" &&
+    touch "$PTH_BUILD/libpth/lib/libpth.so" || exit 1
 pth=--with-pth=$PTH_BUILD/libpth
 
 # The files of CPython that the overlay changes, and three more.

@@ -1,7 +1,8 @@
 # What the tools that take files out of Debian's archive share.  To be sourced,
 # with $me the name of the program, fail TEXT (one line on stderr, exit 1),
 # $instead what a reader may do without the archive, and $tmp a directory on the
-# cache's file system that goes away at exit.
+# cache's file system that goes away at exit.  $architecture is that of the binary
+# packages, if it is not this machine's.
 #
 #   need COMMAND PACKAGE     fail if there is no COMMAND
 #   debian_get KIND PACKAGE CACHE RELEASE...
@@ -73,6 +74,10 @@ APT::Sandbox::User "root";
 #clear APT::Update::Post-Invoke-Success;
 Acquire::Languages "none";
 Acquire::Retries "3";
+END
+    [ -z "${architecture-}" ] || cat >> "$apt/apt.conf" <<END
+#clear APT::Architectures;
+APT::Architecture "$architecture";
 END
     # With the warnings alone `update` would call a failed download done.
     apt-get -c "$apt/apt.conf" -q --error-on=any update > "$apt/log" 2>&1 &&
