@@ -58,7 +58,9 @@ _PyPth_TakeSignal(void)
     struct sigaction sa;
     memset(&sa, 0, sizeof(sa));
     sa.sa_sigaction = handler;
-    sa.sa_flags = SA_RESTART | SA_SIGINFO;
+    // The mask stays as it is: the kernel thread may leave the handler for
+    // another thread (_PyPth_Expelled()).
+    sa.sa_flags = SA_RESTART | SA_SIGINFO | SA_NODEFER;
     if (_PyPth_sys_sigaction(_PyPth_SIGNAL, &sa,
                              have_handler ? NULL : &user_action) != 0)
     {

@@ -106,7 +106,6 @@ _PyPth_sys_sigmask(int how, const sigset_t *set, sigset_t *old)
 DECLARE_REAL(read)
 DECLARE_REAL(select)
 DECLARE_REAL(sigaction)
-DECLARE_REAL(signal)
 DECLARE_REAL(sigpending)
 DECLARE_REAL(pipe)
 
@@ -189,24 +188,74 @@ _PyPth_sys_sigaction(int signum, const struct sigaction *action,
     return real(sigaction)(signum, action, old);
 }
 
+// The handlers that the program has set.
+static struct sigaction handlers[_NSIG];
+
+// A handler may have come in the middle of anything, for example malloc(), so
+// another thread must not run before it returns: its blocking calls are plain
+// ones.
+static void
+call_handler(int signum, siginfo_t *info, void *context)
+{
+    char before = _PyPth_in_handler;
+    _PyPth_in_handler = 1;
+    if (handlers[signum].sa_flags & SA_SIGINFO) {
+        handlers[signum].sa_sigaction(signum, info, context);
+    }
+    else {
+        handlers[signum].sa_handler(signum);
+    }
+    _PyPth_in_handler = before;
+}
+
 MAPPED int
 sigaction(int signum, const struct sigaction *action, struct sigaction *old)
 {
     if (_PyPth_SignalAction(signum, action, old)) {
         return 0;
     }
-    return real(sigaction)(signum, action, old);
+    if (signum <= 0 || signum >= _NSIG) {
+        return real(sigaction)(signum, action, old);
+    }
+    struct sigaction new, before, before_user = handlers[signum];
+    const struct sigaction *set = action;
+    if (action != NULL && action->sa_handler != SIG_DFL
+        && action->sa_handler != SIG_IGN)
+    {
+        new = *action;
+        new.sa_sigaction = call_handler;
+        new.sa_flags |= SA_SIGINFO;
+        handlers[signum] = *action;
+        set = &new;
+    }
+    int result = real(sigaction)(signum, set, &before);
+    if (result != 0) {
+        handlers[signum] = before_user;
+    }
+    else if (old != NULL) {
+        *old = before;
+        if (before.sa_sigaction == call_handler) {
+            old->sa_sigaction = before_user.sa_sigaction;
+            if (!(before_user.sa_flags & SA_SIGINFO)) {
+                old->sa_flags &= ~SA_SIGINFO;
+            }
+        }
+    }
+    return result;
 }
 
+// signal(2), "Portability": System calls are restarted, the handler stays.
 MAPPED sighandler_t
 signal(int signum, sighandler_t handler)
 {
     struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
     struct sigaction old;
-    if (_PyPth_SignalAction(signum, &action, &old)) {
-        return old.sa_handler;
+    if (handler == SIG_ERR) {
+        errno = EINVAL;
+        return SIG_ERR;
     }
-    return real(signal)(signum, handler);
+    sigaddset(&action.sa_mask, signum);
+    return sigaction(signum, &action, &old) == 0 ? old.sa_handler : SIG_ERR;
 }
 
 MAPPED int
@@ -410,6 +459,11 @@ _PyPth_WaitBefore(int fd, short events, PyTime_t deadline)
 int
 _PyPth_SleepUntil(PyTime_t deadline, struct timespec *left)
 {
+    if (time_left(deadline) == 0 && deadline != _PyPth_FOREVER) {
+        // As the kernel lets others run.
+        _PyPth_Yield();
+        return 0;
+    }
     _PyPth_Lock();
     _PyPth_result result = _PyPth_Wait(
         NULL, deadline, _PyPth_INTERRUPTIBLE | _PyPth_NEW_SIGNALS);

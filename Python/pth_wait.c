@@ -549,7 +549,8 @@ _PyPth_MakeReady(_PyPth_thread *thread)
         count_urgent(thread);
         break;
     default:
-        return;
+        // It waits in the kernel for all.
+        break;
     }
     if (_PyPth_after == _PyPth_IDLE) {
         _PyPth_KickIdle();
