@@ -137,6 +137,9 @@ extern _PyPth_thread *_PyPth_first;       // whose kernel thread runs nobody
 extern _PyPth_thread *_PyPth_threads;     // those alive, linked by all_next
 extern unsigned int _PyPth_generation;    // forks since the process began
 extern volatile int _PyPth_nthreads;      // threads alive, or being started
+extern volatile int _PyPth_no_threads;    // the last of them has ended
+// Then, from the monitor: end the process if nobody else lives.
+extern void _PyPth_ExitWithLast(void);
 
 /* pth_takeover.c */
 

@@ -165,6 +165,10 @@ watch(void *Py_UNUSED(arg))
             ns = Py_MAX((long)slice_us * 1000, 100000);
         }
         sleep_ns(ns);
+        if (_PyPth_no_threads) {
+            _PyPth_ExitWithLast();
+            continue;
+        }
         quiet = look() ? 0 : quiet + 1;
         if (quiet > QUIET_TICKS) {
             _Py_atomic_store_int((int *)&_PyPth_monitor_sleeps, 1);

@@ -13,6 +13,7 @@
 #include <link.h>                 // dl_iterate_phdr()
 #include <locale.h>               // uselocale()
 #include <sys/select.h>           // FD_SETSIZE
+#include <sys/stat.h>
 #include <unistd.h>               // pipe2()
 
 // What a thread that is being waited for leaves behind: its record may be
@@ -29,6 +30,7 @@ _PyPth_thread _PyPth_main = {.timer = -1};
 _PyPth_thread *_PyPth_threads = &_PyPth_main;
 unsigned int _PyPth_generation = 0;
 volatile int _PyPth_nthreads = 1;
+volatile int _PyPth_no_threads = 0;
 
 static _PyPth_thread *pool;       // finished ones, with a default stack
 static int npooled = 0;
@@ -311,6 +313,22 @@ finish(_PyPth_thread *self)
     return detached;
 }
 
+// The C library ends the process with its last thread (pthread_exit(3)), but
+// the backend keeps some.
+void
+_PyPth_ExitWithLast(void)
+{
+    struct stat st;
+    // The monitor, who calls this, the pool's, and the first one, which stays
+    // until the others have gone.
+    int ours = 1 + npooled + _PyPth_first->ended;
+    // The directory counts the threads as its links, behind its own two
+    // (Linux, fs/proc/base.c, proc_task_getattr()).
+    if (stat("/proc/self/task", &st) != 0 || (int)st.st_nlink - 2 <= ours) {
+        exit(0);
+    }
+}
+
 // Its kernel thread, which it runs on, is about to end.  Return as finish().
 static int
 end_thread(_PyPth_thread *self)
@@ -328,7 +346,13 @@ end_thread(_PyPth_thread *self)
         // Its stub leaves Pth and frees it.
         _PyPth_MakeReady(self);
     }
+    int last = (_PyPth_nthreads == 0);
     _PyPth_Unlock();
+    if (last) {
+        // The monitor does the rest when this one has gone.
+        _PyPth_no_threads = 1;
+        _PyPth_WakeMonitor();
+    }
     return detached;
 }
 
@@ -345,8 +369,8 @@ static int
 wait_in_pool(_PyPth_thread *self)
 {
     _PyPth_Lock();
-    if (!self->pooled || npooled >= MAX_POOLED || !is_clean()
-        || !_PyPth_CanLend())
+    if (!self->pooled || npooled >= MAX_POOLED || _PyPth_nthreads == 1
+        || !_PyPth_CanLend() || !is_clean())
     {
         _PyPth_Unlock();
         return 0;
