@@ -21,7 +21,9 @@
 struct _PyPth_job {
     char done;
     char detached;
-    char leaves;                  // `pthread` ends, too
+    char leaves;                  // `pthread` ends, too, or
+    _PyPth_thread *kept;          // it is kept for another start
+    unsigned int generation;      // of `kept`
     pthread_t pthread;
     _PyPth_queue joiners;
 };
@@ -32,8 +34,10 @@ unsigned int _PyPth_generation = 0;
 volatile int _PyPth_nthreads = 1;
 volatile int _PyPth_no_threads = 0;
 
-static _PyPth_thread *pool;       // finished ones, with a default stack
-static int npooled = 0;
+// Finished ones, with a default stack.  They are used again when they have
+// been joined: until then somebody may compare their IDs with others'.
+static _PyPth_thread *pool;
+static int npooled = 0;           // and those that will be
 
 #define MAX_POOLED 8
 
@@ -302,6 +306,8 @@ finish(_PyPth_thread *self)
     if (job != NULL) {
         detached = job->detached;
         job->leaves = !self->pooled;
+        job->kept = self->pooled ? self : NULL;
+        job->generation = _PyPth_generation;
         if (job->detached) {
             free(job);
         }
@@ -364,6 +370,22 @@ leave(void *arg)
     }
 }
 
+static void
+put_into_pool(_PyPth_thread *thread)
+{
+    thread->parked_next = pool;
+    pool = thread;
+}
+
+// Nobody asks for the thread of this job any more.  Locked.
+static void
+release_kept(struct _PyPth_job *job)
+{
+    if (job->kept != NULL && job->generation == _PyPth_generation) {
+        put_into_pool(job->kept);
+    }
+}
+
 // Wait for another job.  Return false if the thread shall leave instead.
 static int
 wait_in_pool(_PyPth_thread *self)
@@ -381,10 +403,10 @@ wait_in_pool(_PyPth_thread *self)
     self->long_calls = 0;
     self->gil = NULL;
     self->func = NULL;
-    (void)finish(self);
-    self->parked_next = pool;
-    pool = self;
     npooled++;
+    if (finish(self)) {
+        put_into_pool(self);
+    }
     do {
         (void)_PyPth_Wait(NULL, _PyPth_FOREVER, 0);
     } while (self->func == NULL);
@@ -572,6 +594,7 @@ _PyPth_Join(struct _PyPth_job *job)
     while (!job->done) {
         (void)_PyPth_Wait(&job->joiners, _PyPth_FOREVER, 0);
     }
+    release_kept(job);
     _PyPth_Unlock();
     if (job->leaves) {
         // What others keep for a thread is gone when it has been joined.
@@ -586,6 +609,9 @@ _PyPth_Detach(struct _PyPth_job *job)
     _PyPth_Lock();
     int done = job->done;
     job->detached = 1;
+    if (done) {
+        release_kept(job);
+    }
     _PyPth_Unlock();
     if (done) {
         if (job->leaves) {
