@@ -232,6 +232,8 @@ extern void _Py_NO_RETURN _PyPth_Exit(void *value);
 extern void _PyPth_Adopt(void);
 // The thread alive with this ident, or NULL.  Locked.
 extern _PyPth_thread *_PyPth_FindThread(unsigned long ident);
+// Is it that of a thread that has ended, but whose kernel thread is kept?
+extern int _PyPth_IsFinished(unsigned long ident);
 // Make the thread known to Pth, where it will call func().  Return 0, or -1.
 extern int _PyPth_Spawn(_PyPth_thread *thread);
 // Threads whose kernel threads have not begun yet.
@@ -372,8 +374,10 @@ extern char _PyPth_masks_differ;
 // The signals that all threads of Pth block.  NULL: just those that each
 // blocks.
 extern const sigset_t *_PyPth_SharedMask(void);
-// Take the signals that the current thread blocks, but not all threads do.
-extern void _PyPth_TakeSignals(void);
+// For the monitor, which blocks all signals: take those for the process that
+// the current thread blocks, but not all threads do.  Return true if there may
+// be such.
+extern int _PyPth_TakeSignals(void);
 // Send the calling thread what was sent to it while it did not run.
 extern void _PyPth_DeliverPending(_PyPth_thread *self);
 // Take one of `set` off the signals that are pending for the calling thread

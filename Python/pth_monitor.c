@@ -170,6 +170,9 @@ watch(void *Py_UNUSED(arg))
             continue;
         }
         quiet = look() ? 0 : quiet + 1;
+        if (seen != NULL && _PyPth_TakeSignals()) {
+            quiet = 0;
+        }
         if (quiet > QUIET_TICKS) {
             _Py_atomic_store_int((int *)&_PyPth_monitor_sleeps, 1);
             // Something may have begun just before.

@@ -186,17 +186,18 @@ _PyPth_SharedMask(void)
     return &shared_mask;
 }
 
-void
+int
 _PyPth_TakeSignals(void)
 {
-    const sigset_t *shared = _PyPth_SharedMask();
-    sigset_t mine;
-    if (shared != NULL
-        && memcmp(shared, &_PyPth_self->sigmask, _NSIG / 8) != 0)
-    {
-        (void)_PyPth_sys_sigmask(SIG_SETMASK, shared, &mine);
-        (void)_PyPth_sys_sigmask(SIG_SETMASK, &mine, NULL);
+    if (!_PyPth_masks_differ) {
+        return 0;
     }
+    _PyPth_Lock();
+    sigset_t shared = *_PyPth_SharedMask(), all;
+    _PyPth_Unlock();
+    (void)_PyPth_sys_sigmask(SIG_SETMASK, &shared, &all);
+    (void)_PyPth_sys_sigmask(SIG_SETMASK, &all, NULL);
+    return 1;
 }
 
 // ppoll(), pselect() and epoll_pwait().  The kernel's mask stays as it is: it
@@ -285,8 +286,10 @@ _PyPth_Kill(unsigned long ident, int signum)
     _PyPth_Lock();
     _PyPth_thread *thread = _PyPth_FindThread(ident);
     if (thread == NULL || thread->ended) {
+        int finished = _PyPth_IsFinished(ident);
         _PyPth_Unlock();
-        return _PyPth_sys_pthread_kill((pthread_t)ident, signum);
+        return finished ? ESRCH
+               : _PyPth_sys_pthread_kill((pthread_t)ident, signum);
     }
     int result = 0;
     pid_t tid = runs_on(thread);

@@ -37,7 +37,8 @@ volatile int _PyPth_no_threads = 0;
 // Finished ones, with a default stack.  They are used again when they have
 // been joined: until then somebody may compare their IDs with others'.
 static _PyPth_thread *pool;
-static int npooled = 0;           // and those that will be
+static _PyPth_thread *finished;   // these, and those that will be in it,
+static int npooled = 0;           // linked by all_next
 
 #define MAX_POOLED 8
 
@@ -45,28 +46,38 @@ static int npooled = 0;           // and those that will be
 /* The list of threads alive */
 
 static void
-list_add(_PyPth_thread *thread)
+list_add(_PyPth_thread **list, _PyPth_thread *thread)
 {
     thread->all_prev = NULL;
-    thread->all_next = _PyPth_threads;
-    if (_PyPth_threads != NULL) {
-        _PyPth_threads->all_prev = thread;
+    thread->all_next = *list;
+    if (*list != NULL) {
+        (*list)->all_prev = thread;
     }
-    _PyPth_threads = thread;
+    *list = thread;
 }
 
 static void
-list_remove(_PyPth_thread *thread)
+list_remove(_PyPth_thread **list, _PyPth_thread *thread)
 {
     if (thread->all_prev != NULL) {
         thread->all_prev->all_next = thread->all_next;
     }
     else {
-        _PyPth_threads = thread->all_next;
+        *list = thread->all_next;
     }
     if (thread->all_next != NULL) {
         thread->all_next->all_prev = thread->all_prev;
     }
+}
+
+int
+_PyPth_IsFinished(unsigned long ident)
+{
+    _PyPth_thread *thread = finished;
+    while (thread != NULL && (unsigned long)thread->pthread != ident) {
+        thread = thread->all_next;
+    }
+    return thread != NULL;
 }
 
 _PyPth_thread *
@@ -298,7 +309,7 @@ static int
 finish(_PyPth_thread *self)
 {
     int detached = 1;
-    list_remove(self);
+    list_remove(&_PyPth_threads, self);
     _PyPth_MaskStale();
     _PyPth_nthreads--;
     struct _PyPth_job *job = self->job;
@@ -403,8 +414,10 @@ wait_in_pool(_PyPth_thread *self)
     self->long_calls = 0;
     self->gil = NULL;
     self->func = NULL;
+    int detached = finish(self);
     npooled++;
-    if (finish(self)) {
+    list_add(&finished, self);
+    if (detached) {
         put_into_pool(self);
     }
     do {
@@ -475,11 +488,12 @@ take_from_pool(void (*func)(void *), void *arg, struct _PyPth_job *job)
     _PyPth_thread *thread = pool;
     pool = thread->parked_next;
     npooled--;
+    list_remove(&finished, thread);
     thread->func = func;
     thread->arg = arg;
     thread->job = job;
     _PyPth_GetSignalMask(&thread->sigmask);
-    list_add(thread);
+    list_add(&_PyPth_threads, thread);
     _PyPth_WakeThread(thread, _PyPth_WOKEN);
     return thread;
 }
@@ -557,7 +571,7 @@ _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
         thread->job = job;
         thread->pooled = (stacksize == 0);
         _PyPth_Lock();
-        list_add(thread);
+        list_add(&_PyPth_threads, thread);
         _PyPth_arriving++;
         _PyPth_Unlock();
         pthread_t pthread;
@@ -574,7 +588,7 @@ _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
         errno = err;
         _PyPth_Lock();
         _PyPth_arriving--;
-        list_remove(thread);
+        list_remove(&_PyPth_threads, thread);
         _PyPth_Unlock();
         free(thread);
     }
@@ -681,10 +695,10 @@ after_fork_in_child(void)
     for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
         suspend_for_good(t);
     }
-    for (_PyPth_thread *t = pool; t != NULL; t = t->parked_next) {
+    for (_PyPth_thread *t = finished; t != NULL; t = t->all_next) {
         suspend_for_good(t);
     }
-    pool = NULL;
+    pool = finished = NULL;
     npooled = 0;
     if (self != &_PyPth_main) {
         _PyPth_main.pthread = 0;
