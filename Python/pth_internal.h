@@ -198,6 +198,8 @@ extern void _PyPth_FinishIdle(void);
 // Wait a moment for a kernel thread that has just been started, without a call
 // that waits.
 extern void _PyPth_AwaitArrivals(void);
+// Send `thread`, which runs on it, away from the first kernel thread.
+extern void _PyPth_Expel(_PyPth_thread *thread);
 // The first kernel thread is wanted by its own thread.
 extern void _PyPth_FreeFirst(void);
 // Make the mask and the alternate stack of the kernel thread those of the
@@ -374,10 +376,10 @@ extern char _PyPth_masks_differ;
 // The signals that all threads of Pth block.  NULL: just those that each
 // blocks.
 extern const sigset_t *_PyPth_SharedMask(void);
-// For the monitor, which blocks all signals: take those for the process that
-// the current thread blocks, but not all threads do.  Return true if there may
-// be such.
-extern int _PyPth_TakeSignals(void);
+// Take the signals that the current thread blocks, but not all threads do.
+extern void _PyPth_TakeSignals(void);
+// For the monitor: are there such?
+extern int _PyPth_SignalsWait(void);
 // Send the calling thread what was sent to it while it did not run.
 extern void _PyPth_DeliverPending(_PyPth_thread *self);
 // Take one of `set` off the signals that are pending for the calling thread

@@ -117,7 +117,17 @@ look(void)
             _PyPth_EndSliceOf(thread, 1);
         }
     }
-    int watch = others || gils || _PyPth_SomeoneWaits();
+    if (!taken && _PyPth_SignalsWait()) {
+        // For another thread than the one that runs, and blocks them.
+        if (stuck && thread->nogil) {
+            _PyPth_Expel(thread);
+        }
+        else {
+            _PyPth_EndSliceOf(thread, 0);
+        }
+    }
+    int watch = others || gils || _PyPth_masks_differ
+                || _PyPth_SomeoneWaits();
     seen = thread;
     if (taken) {
         // The new carrier has the lock.
@@ -170,9 +180,6 @@ watch(void *Py_UNUSED(arg))
             continue;
         }
         quiet = look() ? 0 : quiet + 1;
-        if (seen != NULL && _PyPth_TakeSignals()) {
-            quiet = 0;
-        }
         if (quiet > QUIET_TICKS) {
             _Py_atomic_store_int((int *)&_PyPth_monitor_sleeps, 1);
             // Something may have begun just before.

@@ -186,18 +186,31 @@ _PyPth_SharedMask(void)
     return &shared_mask;
 }
 
-int
+void
 _PyPth_TakeSignals(void)
 {
-    if (!_PyPth_masks_differ) {
+    const sigset_t *shared = _PyPth_SharedMask();
+    sigset_t mine;
+    if (shared != NULL
+        && memcmp(shared, &_PyPth_self->sigmask, _NSIG / 8) != 0)
+    {
+        (void)_PyPth_sys_sigmask(SIG_SETMASK, shared, &mine);
+        (void)_PyPth_sys_sigmask(SIG_SETMASK, &mine, NULL);
+    }
+}
+
+int
+_PyPth_SignalsWait(void)
+{
+    const sigset_t *shared = _PyPth_SharedMask();
+    if (shared == NULL) {
         return 0;
     }
-    _PyPth_Lock();
-    sigset_t shared = *_PyPth_SharedMask(), all;
-    _PyPth_Unlock();
-    (void)_PyPth_sys_sigmask(SIG_SETMASK, &shared, &all);
-    (void)_PyPth_sys_sigmask(SIG_SETMASK, &all, NULL);
-    return 1;
+    // The monitor blocks all, so this tells all that wait for the process.
+    uint64_t pending = 0, blocked;
+    memcpy(&blocked, shared, sizeof(blocked));
+    (void)syscall(SYS_rt_sigpending, &pending, sizeof(pending));
+    return (pending & ~blocked) != 0;
 }
 
 // ppoll(), pselect() and epoll_pwait().  The kernel's mask stays as it is: it

@@ -505,16 +505,22 @@ _PyPth_BeforeLongCall(void)
     _PyPth_Unlock();
 }
 
+void
+_PyPth_Expel(_PyPth_thread *thread)
+{
+    if (_PyPth_carrier == _PyPth_first && thread != _PyPth_first) {
+        _PyPth_SendSignal(_PyPth_first->tid, _PyPth_EXPEL);
+    }
+}
+
 int
 _PyPth_TakeOver(void)
 {
     _PyPth_thread *thread = _PyPth_after;
     _PyPth_thread *next = _PyPth_NextCarrier();
     if (next == NULL) {
-        if (_PyPth_carrier == _PyPth_first && thread != _PyPth_first) {
-            // The first one needs it.
-            _PyPth_SendSignal(_PyPth_first->tid, _PyPth_EXPEL);
-        }
+        // The first one needs it.
+        _PyPth_Expel(thread);
         return -1;
     }
     char *stub = new_stub();

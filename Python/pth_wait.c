@@ -578,6 +578,9 @@ _PyPth_WakeThread(_PyPth_thread *thread, _PyPth_result result)
 int
 _PyPth_LookAround(int slice_ended)
 {
+    if (slice_ended) {
+        _PyPth_TakeSignals();
+    }
     if (signals != signals_told) {
         tell_signals();
     }
