@@ -1,118 +1,140 @@
 # GNU make.  `make` alone prints the targets.
 
 CPYTHON ?=
+PTH ?=
 RELEASE = trixie
 CONFIGURE_FLAGS =
 BUILD = $(CURDIR)/build
 TESTS =
 VARIANTS =
+RELEASES =
 SECONDS = 600
 SEED = 1
 
 # Not to be seen by the programs that are run: the variables above, which are
 # for this file; PYTHON... of the caller's environment, which change what
 # python does and some of its tests look at.
-unexport CPYTHON RELEASE CONFIGURE_FLAGS BUILD TESTS VARIANTS SECONDS SEED MAKEFLAGS
+unexport CPYTHON PTH RELEASE CONFIGURE_FLAGS BUILD TESTS VARIANTS RELEASES SECONDS SEED MAKEFLAGS
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONUNBUFFERED
 unexport PYTHONDONTWRITEBYTECODE PYTHONWARNINGS
 
-build = $(abspath $(BUILD))
+# A name of the user's as one word of the shell.
+quote = '$(subst ','\'',$(1))'
+
+# For the tools and tests: the recipes name no directory by a variable of make,
+# for make splits such a name at spaces.
+build = $(if $(filter /%,$(firstword $(BUILD))),,$(CURDIR)/)$(or $(BUILD),build)
 export PTH_BUILD = $(build)
 export PTH_PYTHON = $(build)/pth/python
 export STOCK_PYTHON = $(build)/stock/python
 export CPYTHON_SRC = $(build)/src
 
-.PHONY: help demo deps build libpth check check-unchanged programs programs-deps regrtest soak \
+.PHONY: help demo build-dir deps build src libpth check check-fresh check-aarch64 check-unchanged programs programs-deps regrtest soak \
     variants bench bench-quick clean distclean
 # One after the other, in the order of the prerequisites.
 .NOTPARALLEL:
 
 help:
 	@echo 'make demo       install what is missing, build, and show what GNU Pth saves'
-	@echo 'make build      build/stock/python and build/pth/python from the same source'
-	@echo 'make libpth     build/libpth, the faster GNU Pth of pth/patches, and with it'
-	@echo '                build/pth-libpth/python'
+	@echo 'make build      build/stock/python and build/pth/python from the same source, and'
+	@echo '                build/libpth, the GNU Pth of pth/patches'
+	@echo 'make libpth     only build/libpth'
 	@echo 'make check      build, and run the tests of tests/'
 	@echo 'make check-unchanged  without the option, the overlay changes nothing'
+	@echo 'make check-fresh  make demo and make check in minimal roots of Debian (as root)'
+	@echo 'make check-aarch64  libpth and test_pth as 64-bit ARM programs, by emulation'
 	@echo 'make programs   build, and run PostgreSQL, WSGI and FastCGI programs as tests'
 	@echo 'make regrtest   the whole test suite of CPython, and where pth differs from stock'
 	@echo 'make soak       threads that do everything at once, for SECONDS, from SEED'
 	@echo 'make variants   debug, shared, optimized, ... builds, and their tests'
-	@echo 'make bench      build, make libpth, and measure: 30 minutes; see docs/benchmarks.md'
+	@echo 'make bench      build, and measure: 30 minutes; see docs/benchmarks.md'
 	@echo 'make bench-quick  the same in short: two minutes'
 	@echo 'make clean      remove what was built, keep what was downloaded'
 	@echo 'make distclean  remove that, too'
 	@echo
 	@echo 'CPYTHON=DIR           your own CPython 3.13 source tree (it stays as it is);'
 	@echo '                      without it the source comes from Debian'
+	@echo 'PTH=FILE              your own pth-2.0.7.tar.gz; without it that, too, comes'
+	@echo '                      from Debian'
 	@echo 'RELEASE=NAME          the Debian release: trixie (3.13.5) or forky (newest 3.13)'
 	@echo 'CONFIGURE_FLAGS=...   more options for ./configure of both'
-	@echo 'TESTS=...             for regrtest: only these test files (or --threads)'
+	@echo 'TESTS=...             for check and regrtest: only these test files (for'
+	@echo '                      regrtest also --threads)'
+	@echo 'RELEASES=...          for check-fresh: only these, bookworm (12) or trixie (13)'
 	@echo 'VARIANTS=...          for variants: only these, see tools/variants'
 	@echo 'BUILD=DIR             build there instead of in build/'
 
 demo: deps build
-	@tools/demo $(PTH_PYTHON) $(STOCK_PYTHON)
+	@tools/demo "$$PTH_PYTHON" "$$STOCK_PYTHON"
 
-deps:
+# What cannot be built in is refused before anything is installed.
+build-dir:
+	@tools/build-cpython dir
+
+deps: build-dir
 	@tools/install-deps
 
-build:
-	@tools/build-cpython src $(if $(CPYTHON),--from '$(CPYTHON)',--release '$(RELEASE)')
+build: src libpth
 	@tools/build-cpython stock $(CONFIGURE_FLAGS)
 	@tools/build-cpython pth $(CONFIGURE_FLAGS)
 
-libpth: build
-	@tools/build-libpth
-	@tools/build-cpython pth-libpth $(CONFIGURE_FLAGS)
+# What of CPYTHON= is refused is so before anything is compiled.
+src:
+	@tools/build-cpython src $(if $(CPYTHON),--from $(call quote,$(CPYTHON)),--release $(call quote,$(RELEASE)))
+
+libpth:
+	@tools/build-libpth $(if $(PTH),--from $(call quote,$(PTH)))
 
 # A shell that runs this in the background ignores SIGINT, and a parent may
 # ignore SIGPIPE; the tests of signals need the default.
 check: build
-	@env --default-signal=INT,QUIT,PIPE prove -j 2 tests/
+	@env --default-signal=INT,QUIT,PIPE prove -j 2 $(or $(TESTS),tests/)
+
+# Half an hour for a release, as root; see tools/check-fresh.
+check-fresh: build-dir
+	@tools/install-deps fresh
+	@tools/check-fresh $(RELEASES)
 
 # Compiles the tree with and without the overlay: six minutes.
 check-unchanged: build
 	@env --default-signal=INT,QUIT,PIPE prove tests/unchanged.sh
 
+# Cross compiled, and run by an emulator: half an hour.
+check-aarch64: build
+	@tools/install-deps aarch64
+	@env --default-signal=INT,QUIT,PIPE prove tests/aarch64.sh
+
 # They start servers of their own on loopback, and stop them.
 programs: programs-deps build
-	@tools/get-programs $(PTH_PYTHON) $(build)/programs
+	@tools/get-programs "$$PTH_PYTHON" "$$PTH_BUILD/programs"
 	@env --default-signal=INT,QUIT,PIPE prove tests/programs/
 
-programs-deps:
+programs-deps: build-dir
 	@tools/install-deps programs
 
 regrtest: build
-	@tools/regrtest --out $(build)/regrtest $(filter -%,$(TESTS)) \
-	    $(PTH_PYTHON) $(STOCK_PYTHON) $(filter-out -%,$(TESTS))
+	@tools/regrtest --out "$$PTH_BUILD/regrtest" $(filter -%,$(TESTS)) \
+	    "$$PTH_PYTHON" "$$STOCK_PYTHON" $(filter-out -%,$(TESTS))
 
 soak: build
-	@$(PTH_PYTHON) -I tests/soak.py --seed $(SEED) --seconds $(SECONDS)
+	@"$$PTH_PYTHON" -I tests/soak.py --seed $(SEED) --seconds $(SECONDS)
 
 variants: build
 	@tools/variants $(VARIANTS)
 
 # Python 2.7 is one of those that are measured beside ours; it may be missing.
-bench: deps libpth
-	@bench/get-python27 $(build)/python2.7 || :
-	@bench/run stock=$(STOCK_PYTHON) pth=$(PTH_PYTHON) \
-	    pth-libpth=$(build)/pth-libpth/python
-	@bench/publish $(build)/bench/full.json
+bench: deps build
+	@bench/get-python27 "$$PTH_BUILD/python2.7" || :
+	@bench/run stock="$$STOCK_PYTHON" pth="$$PTH_PYTHON"
+	@bench/publish "$$PTH_BUILD/bench/full.json"
 
 bench-quick: deps build
-	@bench/get-python27 $(build)/python2.7 || :
-	@bench/run --quick stock=$(STOCK_PYTHON) pth=$(PTH_PYTHON)
-	@bench/publish $(build)/bench/quick.json
+	@bench/get-python27 "$$PTH_BUILD/python2.7" || :
+	@bench/run --quick stock="$$STOCK_PYTHON" pth="$$PTH_PYTHON"
+	@bench/publish "$$PTH_BUILD/bench/quick.json"
 
 clean:
-	rm -rf $(build)/src $(build)/stock $(build)/pth $(build)/pth-libpth \
-	    $(build)/libpth $(build)/libpth.src $(build)/libpth-stock \
-	    $(build)/libpth-stock.src $(build)/log $(build)/state \
-	    $(build)/programs $(build)/regrtest $(build)/variants $(build)/bench \
-	    $(build)/*.new $(build)/tmp.*
+	@tools/clean
 
-# BUILD may be a directory that holds something else.
-distclean: clean
-	rm -rf $(build)/cache $(build)/python2.7
-	[ ! -d $(build) ] || rmdir --ignore-fail-on-non-empty $(build)
+distclean:
+	@tools/clean --all

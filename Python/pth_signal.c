@@ -176,7 +176,8 @@ _PyPth_SharedMask(void)
         sigfillset(&shared_mask);
         _PyPth_UnblockSignal(&shared_mask);
         for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
-            if (t->place != PTH_NONE || t == &_PyPth_main) {
+            // The kernel thread of one that is out has the thread's mask.
+            if (!t->out) {
                 sigset_t mask = shared_mask;
                 sigandset(&shared_mask, &mask, mask_of(t));
             }

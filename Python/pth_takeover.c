@@ -285,6 +285,7 @@ set_out(_PyPth_thread *thread, _PyPth_thread *on, char *stub)
     on->busy = 1;
     assert(thread->stub == NULL);
     thread->stub = stub;
+    _PyPth_MaskStale();
 }
 
 // The kernel thread of `next` carries from now on, and has the lock.  It
@@ -382,6 +383,7 @@ _PyPth_ComeIn(_PyPth_thread *self)
     _PyPth_thread *kernel = self->on;
     self->out = 0;
     self->on = NULL;
+    _PyPth_MaskStale();
     kernel->busy = 0;
     if (kernel->wants_first) {
         _PyPth_MakeReady(kernel);

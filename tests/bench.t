@@ -173,12 +173,27 @@ END
 ok "the JSON names machine, pythons and peers, and holds each run" \
     python3 "$tmp/check_json.py" "$tmp/run.json"
 # A function that every python has, where it is in each layout.
-places=$(for moved in '' .moved16 .moved32 .moved48; do
+places=$(for moved in '' .moved1 .moved2 .moved3; do
     nm "$PTH_PYTHON$moved" | awk '$3 == "PyLong_FromLong" { print $1 }'
 done | sort -u | wc -l)
 is "a python is measured in four layouts of its code" "$places" 4
 like "which are linked anew with it" \
-    "$(find "$PTH_PYTHON.moved48" -newer "$PTH_PYTHON")" 'moved48$'
+    "$(find "$PTH_PYTHON.moved3" -newer "$PTH_PYTHON")" 'moved3$'
+cat > "$tmp/check_alignment.py" <<'END'
+import subprocess
+import sys
+import layouts
+
+source, where = sys.argv[1:]
+for align in 64, 128:
+    subprocess.run(["cc", "-x", "c", "-", "-o", where,
+                    f"-falign-functions={align}"],
+                   check=True, text=True, input="int main(void) { return 0; }")
+    assert layouts.alignment(where) == align, (align, layouts.alignment(where))
+assert layouts.alignment(source) in (16, 32, 64), layouts.alignment(source)
+END
+ok "by what the compiler has aligned it to" \
+    run_py "$tmp/check_alignment.py" "$PTH_PYTHON" "$tmp/aligned"
 ok "publish writes a document" "$top/bench/publish" "$tmp/run.json" "$tmp/docs"
 like "with the table" "$(cat "$tmp/docs/benchmarks.md")" '^\| Lock ping-pong \|'
 unlike "and no place left open" "$(cat "$tmp/docs/benchmarks.md")" '@[a-z]'

@@ -77,6 +77,12 @@ touched() {
 
 ok "src" "$build_cpython" src --from "$cpython"
 
+# What tools/build-libpth makes.
+pth=--with-pth=$tmp/build/libpth
+run "$build_cpython" pth
+one_error "no libpth yet: one line" "build/libpth is missing: run 'make libpth'"
+mkdir -p "$tmp/build/libpth/lib" && : > "$tmp/build/libpth/lib/libpth.so"
+
 # --- from nothing
 
 built stock
@@ -90,7 +96,7 @@ export MAKEFLAGS
 built pth CFLAGS=-O1 --with-pydebug
 unset MAKEFLAGS
 is "pth: configures with the option and the flags, makes without MAKEFLAGS" "$did" \
-    "configure in pth: -q --with-pth CFLAGS=-O1 --with-pydebug
+    "configure in pth: -q $pth CFLAGS=-O1 --with-pydebug
 make in pth"
 ok "pth: has the overlay" cmp "$repo/Python/thread_pth.h" "$tmp/build/pth/Python/thread_pth.h"
 run "$repo/tools/overlay" check "$tmp/build/pth"
@@ -101,7 +107,7 @@ one_error "pth: is an applied tree, for tools/overlay refresh" 'applied .* alrea
 built stock
 is "stock again: only makes" "$did" "make in stock"
 built pth
-is "pth, other flags: from scratch" "$did" "configure in pth: -q --with-pth
+is "pth, other flags: from scratch" "$did" "configure in pth: -q $pth
 make in pth"
 mtimes "$tmp/build/pth" > "$tmp/before"
 built pth
@@ -126,7 +132,7 @@ ok "overlay edited: the overlay can be taken off" "$repo/tools/overlay" revert "
 ok "overlay taken off: the source as it is" diff -r -x python "$cpython" "$tmp/build/pth"
 rm -rf "$tmp/build/pth"
 built pth
-is "tree gone: from scratch" "$did" "configure in pth: -q --with-pth
+is "tree gone: from scratch" "$did" "configure in pth: -q $pth
 make in pth"
 
 # What is edited in the built tree is made, and is not lost.
@@ -155,7 +161,7 @@ is "configure.ac edited, configure is the same: only makes" "$status $did" "0 ma
 echo '# another' >> "$calls.configure"
 sed -i 's/, again/, and again/' "$repo/configure.ac.patch"
 built pth
-is "another configure: from scratch" "$did" "configure in pth: -q --with-pth
+is "another configure: from scratch" "$did" "configure in pth: -q $pth
 make in pth"
 
 # --- your source changes
@@ -187,13 +193,13 @@ echo "Python/x.c:1:2: error: too late" | cat - "$calls.output" > "$tmp/x" && mv 
 built stock
 like "make fails: shows an error far above" "$err" '^Python/x\.c:1:2: error'
 built pth --with-pydebug
-is "configure fails: no make" "$did" "configure in pth: -q --with-pth --with-pydebug"
+is "configure fails: no make" "$did" "configure in pth: -q $pth --with-pydebug"
 like "configure fails: the log's last lines" "$err" '^configure: error'
 like "configure fails: names the log" "$err" "configure .* fails: .*$tmp/build/log/pth.log\$"
 rm "$calls.fail"
 built pth --with-pydebug
 is "configure works again: configures again" "$did" \
-    "configure in pth: -q --with-pth --with-pydebug
+    "configure in pth: -q $pth --with-pydebug
 make in pth"
 
 cat > "$calls.output" <<'END'
@@ -215,7 +221,8 @@ built pth --with-pydebug
 is "a module that cannot be imported: status" "$status" 1
 like "a module that cannot be imported: says so" "$err" 'not all modules of .*pth work'
 
-is "no temporary files are left" "$(ls "$tmp/build")" "log
+is "no temporary files are left" "$(ls "$tmp/build")" "libpth
+log
 pth
 src
 state

@@ -11,7 +11,7 @@ build=${PTH_BUILD:-$top/build}
 lib=$build/libpth
 src=$build/libpth.src
 
-for tool in quilt autoreconf libtoolize aclocal dpkg-source; do
+for tool in quilt autoreconf libtoolize aclocal; do
     command -v $tool > /dev/null 2>&1 ||
         skip_all "$tool is missing: tools/install-deps installs what is needed"
 done
@@ -32,13 +32,22 @@ ok "GNU Pth's test_pthread passes" timeout -k 10 120 "$src/pthread/test_pthread"
 
 # ---- what the patches change
 
-run ${CC:-cc} -Wall -Werror -D_GNU_SOURCE -g -I "$lib/include" \
-    "$top/tests/pth/behaviour.c" -o "$tmp/behaviour" \
-    -L "$lib/lib" -Wl,-rpath,"$lib/lib" -lpth -lm
-[ $status -eq 0 ] || die "tests/pth/behaviour.c: $err"
-for t in $("$tmp/behaviour"); do
-    ok "$(echo "$t" | tr _ ' ')" timeout -k 10 120 "$tmp/behaviour" "$t"
-done
+# behaves NAME PREFIX: tests/pth/behaviour.c with the libpth below PREFIX.
+behaves() {
+    run ${CC:-cc} -Wall -Werror -D_GNU_SOURCE -g -I "$2/include" \
+        "$top/tests/pth/behaviour.c" -o "$tmp/behaviour" \
+        -L "$2/lib" -Wl,-rpath,"$2/lib" -lpth -lm
+    [ $status -eq 0 ] || die "tests/pth/behaviour.c: $err"
+    for t in $("$tmp/behaviour"); do
+        ok "$1$(echo "$t" | tr _ ' ')" timeout -k 10 120 "$tmp/behaviour" "$t"
+    done
+}
+
+# As on machines for which no switch is written out.
+run env CFLAGS="-O2 -g -DPTH_MCTX_NO_ASM" "$top/tools/build-libpth" "$tmp/noasm"
+[ $status -eq 0 ] || die "build-libpth: $out $err"
+behaves "swapcontext: " "$tmp/noasm"
+behaves "" "$lib"
 
 if strace -c true 2> /dev/null; then
     run strace -f -e trace='!write' -o "$tmp/calls" "$tmp/behaviour" pingpong
@@ -51,30 +60,84 @@ fi
 
 # ---- the ABI
 
-sed -n 's/^ \(.*\)@Base .*/\1/p' "$src/debian/libpth20.symbols" | sort > "$tmp/debian"
-nm -D --defined-only "$lib/lib/libpth.so" | sed 's/.* //' | sort > "$tmp/ours"
-is "Debian's symbols are all there" "$(comm -23 "$tmp/debian" "$tmp/ours")" ""
-is "and one more" "$(comm -13 "$tmp/debian" "$tmp/ours")" pth_version_local
-like "the soname is Debian's" "$(objdump -p "$lib/lib/libpth.so")" \
-    'SONAME +libpth\.so\.20$'
+# Of GNU's library, and Debian's, which has the same names.
+run "$top/tools/build-libpth" --stock "$tmp/gnu"
+[ $status -eq 0 ] || die "build-libpth --stock: $out $err"
+for i in gnu ours; do
+    [ $i = gnu ] && prefix=$tmp/gnu || prefix=$lib
+    nm -D --defined-only "$prefix/lib/libpth.so" | sed 's/.* //' | sort > "$tmp/$i.names"
+    objdump -p "$prefix/lib/libpth.so" | grep SONAME > "$tmp/$i.soname"
+done
+ok "names are exported" grep -qx pth_spawn "$tmp/gnu.names"
+is "GNU's symbols are all there" "$(comm -23 "$tmp/gnu.names" "$tmp/ours.names")" ""
+is "and one more" "$(comm -13 "$tmp/gnu.names" "$tmp/ours.names")" pth_version_local
+like "the soname is GNU's" "$(cat "$tmp/gnu.soname")" ' libpth\.so\.20$'
+ok "and ours" cmp "$tmp/gnu.soname" "$tmp/ours.soname"
+ok "pth.h is GNU's" cmp "$lib/include/pth.h" "$tmp/gnu/include/pth.h"
 if [ -f /usr/include/pth.h ]; then
     ok "pth.h is the one of libpth-dev" cmp "$lib/include/pth.h" /usr/include/pth.h
 else
     skip "pth.h is the one of libpth-dev" "libpth-dev is not installed"
 fi
 
+# ---- where it comes from, and what stops the build
+
+# A build directory of its own, with the source in its cache.
+PTH_BUILD=$tmp/build
+export PTH_BUILD
+source=$build/cache/pth/pth_2.0.7.orig.tar.gz
+wrong_source() {
+    run "$top/tools/build-libpth" --from "$1" "$tmp/other"
+    one_error "--from $2: says what to do" "$3"
+    not_ok "--from $2: makes nothing" test -e "$tmp/other"
+}
+wrong_source /nonexistent "a file that is not there" 'no file /nonexistent .*name your pth-2\.0\.7\.tar\.gz'
+head -c 1000 "$source" > "$tmp/half.tar.gz"
+wrong_source "$tmp/half.tar.gz" "another file" "half\.tar\.gz is not the pth-2\.0\.7\.tar\.gz of GNU.*SHA-256 is 7235.*let apt"
+
+# No apt that gives it.
+mkdir "$tmp/bin"
+printf '#!/bin/sh\necho "E: nothing here" >&2\nexit 100\n' > "$tmp/bin/apt-get"
+chmod +x "$tmp/bin/apt-get"
+run env PATH="$tmp/bin:$PATH" "$top/tools/build-libpth" "$tmp/other"
+is "no source to be had: status" "$status" 1
+like "no source to be had: says both ways out, in one line" "$err" \
+    "^build-libpth: .*let apt reach Debian's archive, or name your own pth-2\.0\.7\.tar\.gz.*PTH=FILE"
+not_ok "no source to be had: makes nothing" test -e "$tmp/other"
+
+# A compiler that refuses <ucontext.h>, so that configure's answer is "no".
+mkdir "$tmp/no_ucontext"
+echo '#error "no contexts"' > "$tmp/no_ucontext/ucontext.h"
+(cd "$tmp" && cp "$source" own.tar.gz) || die "cannot copy $source"
+cd "$tmp" || exit 1
+run env CFLAGS="-O2 -I$tmp/no_ucontext" "$top/tools/build-libpth" --from own.tar.gz other
+cd "$top" || exit 1
+is "configure guesses: status" "$status" 1
+like "configure guesses: says what, and what to do" "$err" \
+    '^build-libpth: .*65 signals and sjlj, not 64 or 65 and mcsc.*config\.log.*set CC and CFLAGS'
+not_ok "configure guesses: no library" test -e "$tmp/other/lib/libpth.so"
+
+run "$top/tools/build-libpth" "$tmp/other"
+is "--from: the file is kept, no apt is asked again" "$status" 0
+like "--from: the library" "$out" "$tmp/other/lib/libpth\.so: GNU Pth 2\.0\.7\+cpython-pth"
+PTH_BUILD=$build
+
 # ---- Python with it
 
 if [ -x "$PTH_PYTHON" ]; then
-    run env LD_LIBRARY_PATH="$lib/lib" "$PTH_PYTHON" -c \
-        'import sys; print(sys.thread_info.version)'
-    is "sys.thread_info shows which library runs" "$out" \
+    is "sys.thread_info shows which library runs" \
+        "$("$PTH_PYTHON" -c 'import sys; print(sys.thread_info.version)')" \
         "GNU Pth 2.0.7+cpython-pth.1"
-    ok "test_pth passes with it" env LD_LIBRARY_PATH="$lib/lib" \
+    # Those who have GNU's library get this one without compiling Python anew.
+    is "and so with GNU's" \
+        "$(LD_LIBRARY_PATH=$tmp/gnu/lib "$PTH_PYTHON" -c \
+            'import sys; print(sys.thread_info.version)')" "GNU Pth 2.0.7"
+    ok "test_pth passes with GNU's" env LD_LIBRARY_PATH="$tmp/gnu/lib" \
         timeout -k 10 600 "$PTH_PYTHON" -m test -q test_pth
 else
     skip "sys.thread_info shows which library runs" "there is no $PTH_PYTHON"
-    skip "test_pth passes with it" "there is no $PTH_PYTHON"
+    skip "and so with GNU's" "there is no $PTH_PYTHON"
+    skip "test_pth passes with GNU's" "there is no $PTH_PYTHON"
 fi
 
 done_testing

@@ -47,66 +47,115 @@ usage_error() {
 # --- install-deps
 
 if command -v dpkg-query > /dev/null; then
-    # Every package is there for this dpkg-query, and apt-get must not be called.
-    stub apt-get <<'END'
-echo "$0 $*" >> "${0%/bin/*}/apt-get.called"
-END
-    # Its arguments are: -W -f FORMAT PACKAGE...
-    stub dpkg-query <<'END'
-shift 3
-for p; do echo "installed $p"; done
-END
-    run "$top/tools/install-deps"
-    is "install-deps, nothing missing: status" "$status" 0
-    is "install-deps, nothing missing: silent" "$out$err" ""
-    not_ok "install-deps, nothing missing: no apt-get" test -e "$tmp/apt-get.called"
-
+    # A Debian where all packages are installed but those that $tmp/deb/absent has
+    # a file for; the archive has them all but those of $tmp/deb/gone, and those of
+    # $tmp/deb/broken cannot be installed.
     stub dpkg-query <<'END'
 shift 3
 for p; do
-    case $p in
-        libpth-dev) echo "config-files $p" ;;
-        strace) echo "no packages found matching $p" >&2 ;;
-        *) echo "installed $p" ;;
-    esac
+    if [ -e "${0%/bin/*}/deb/absent/$p" ]; then
+        echo "no packages found matching $p" >&2
+    elif [ -e "${0%/bin/*}/deb/config/$p" ]; then
+        echo "config-files $p"
+    else
+        echo "installed $p"
+    fi
 done
+END
+    stub apt-cache <<'END'
+[ "$1" = policy ] || exit 1
+# It says nothing of a name that it has never seen.
+[ ! -e "${0%/bin/*}/deb/gone/$2" ] || exit 0
+printf '%s:\n  Installed: (none)\n  Candidate: 1.2-3\n  Version table:\n' "$2"
+END
+    stub apt-get <<'END'
+deb=${0%/bin/*}/deb
+echo "$*" >> "$deb/called"
+case $* in
+    *' install '*)
+        shift $(($# - $(echo "${*#* --no-install-recommends }" | wc -w)))
+        for p; do
+            [ ! -e "$deb/broken/$p" ] && [ ! -e "$deb/gone/$p" ] ||
+                { echo "E: $p" >&2; exit 100; }
+        done
+        for p; do rm -f "$deb/absent/$p" "$deb/config/$p"; done ;;
+esac
 END
     stub id <<'END'
 echo 0
 END
+    # debian absent|config|gone|broken PACKAGE...
+    debian() {
+        what=$1
+        shift
+        for p; do : > "$tmp/deb/$what/$p"; done
+    }
+    fresh_debian() {
+        rm -rf "$tmp/deb"
+        mkdir -p "$tmp/deb/absent" "$tmp/deb/config" "$tmp/deb/gone" "$tmp/deb/broken"
+        : > "$tmp/deb/called"
+    }
+    installs() {
+        sed -n 's/.* install --no-install-recommends //p' "$tmp/deb/called"
+    }
+
+    fresh_debian
+    run "$top/tools/install-deps"
+    is "install-deps, nothing missing: status" "$status" 0
+    is "install-deps, nothing missing: silent" "$out$err" ""
+    is "install-deps, nothing missing: no apt-get" "$(cat "$tmp/deb/called")" ""
+
+    debian absent strace
+    debian config libpth-dev
     run "$top/tools/install-deps"
     is "install-deps, two missing: status" "$status" 0
-    like "install-deps, two missing: apt-get update" \
-        "$(cat "$tmp/apt-get.called")" ' update$'
-    like "install-deps, two missing: installs them alone" \
-        "$(cat "$tmp/apt-get.called")" 'install --no-install-recommends libpth-dev strace$'
+    like "install-deps, two missing: names them" "$out" 'installing strace libpth-dev$'
+    like "install-deps, two missing: apt-get update" "$(cat "$tmp/deb/called")" ' update$'
+    is "install-deps, two missing: installs them alone" "$(installs)" "strace libpth-dev"
 
     # Servers are for those who ask for them.
-    stub dpkg-query <<'END'
-shift 3
-for p; do [ "$p" = nginx ] || echo "installed $p"; done
-END
+    fresh_debian
+    debian absent nginx
     run "$top/tools/install-deps"
     is "install-deps, no nginx: nothing missing" "$status$out$err" 0
     ok "install-deps programs, no nginx: works" "$top/tools/install-deps" programs
-    like "install-deps programs, no nginx: installs it alone" \
-        "$(tail -n 1 "$tmp/apt-get.called")" 'install --no-install-recommends nginx$'
+    is "install-deps programs, no nginx: installs it alone" "$(installs)" nginx
 
-    stub dpkg-query <<'END'
-shift 3
-for p; do
-    case $p in
-        libpth-dev|strace) ;;
-        *) echo "installed $p" ;;
-    esac
-done
-END
-    stub apt-get <<'END'
-exit 100
-END
+    # Debian 13: no libpth-dev.
+    fresh_debian
+    debian absent libpth-dev netbase strace
+    debian gone libpth-dev
     run "$top/tools/install-deps"
-    is "install-deps, apt-get fails: status" "$status" 1
-    one_error "install-deps, apt-get fails: one line" 'cannot install .*libpth-dev strace'
+    is "install-deps, one is not in the archive: status" "$status" 0
+    is "install-deps, one is not in the archive: installs the others" "$(installs)" \
+        "netbase strace"
+    like "install-deps, one is not in the archive: says so" "$out" \
+        'tests are left out without .*: libpth-dev$'
+    : > "$tmp/deb/called"
+    run "$top/tools/install-deps"
+    is "install-deps, again: nothing to do" "$status$out$err$(cat "$tmp/deb/called")" 0
+
+    fresh_debian
+    debian absent strace gdb patch netbase
+    debian broken strace gdb
+    run "$top/tools/install-deps"
+    is "install-deps, two cannot be installed: status" "$status" 1
+    like "install-deps, two cannot be installed: installs the others" "$(installs)" '^patch$'
+    is "install-deps, two cannot be installed: these are still missing" \
+        "$(ls "$tmp/deb/absent")" "gdb
+strace"
+    like "install-deps, two cannot be installed: ends with the one that is needed" \
+        "$(printf '%s\n' "$err" | tail -n 1)" 'cannot install .*: strace$'
+    rm "$tmp/deb/broken/strace"
+    run "$top/tools/install-deps"
+    is "install-deps, only the debugger cannot be installed: status" "$status" 0
+
+    fresh_debian
+    debian absent libpth-dev strace
+    debian gone libpth-dev strace
+    run "$top/tools/install-deps"
+    is "install-deps, the archive has none: status" "$status" 1
+    one_error "install-deps, the archive has none: one line" 'cannot install .*: strace$'
 
     stub id <<'END'
 echo 1000
@@ -117,10 +166,15 @@ END
     done
     run env PATH="$tmp/bin" "$top/tools/install-deps"
     is "install-deps, no root: status" "$status" 1
-    one_error "install-deps, no root: names the packages" 'sudo.* libpth-dev strace$'
+    one_error "install-deps, no root: names the packages" 'sudo.* strace libpth-dev$'
+    rm "$tmp/deb/absent/strace" "$tmp/deb/gone/libpth-dev"
+    run env PATH="$tmp/bin" "$top/tools/install-deps"
+    is "install-deps, no root, all that is needed is there: works" "$status$err" 0
+    like "install-deps, no root, all that is needed is there: names the others" \
+        "$out" 'left out .*: libpth-dev$'
     rm "$tmp/bin/dpkg-query"
     run env PATH="$tmp/bin" "$top/tools/install-deps"
-    one_error "install-deps, not Debian: names the packages" 'no Debian .*libpth-dev'
+    one_error "install-deps, not Debian: names the packages" 'no Debian .*strace.*libpth-dev'
     unstub
 else
     skip "install-deps" "this is no Debian system"

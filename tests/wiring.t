@@ -3,9 +3,8 @@
 #
 # usage: prove tests/wiring.t
 #
-# Runs configure only, some twenty times with the results of a first run in its
-# cache; takes seven minutes.  Needs a C compiler, and libpth with its header
-# where the compiler finds them.
+# Runs configure only, some thirty times with the results of a first run in its
+# cache; takes seven minutes.  Needs a C compiler and build/libpth.
 
 . "$(dirname "$0")/tap.sh"
 
@@ -18,8 +17,47 @@ run "$top/tools/overlay" apply "$tree"
 : "${CC:=cc}"
 export CC
 # Of the caller's environment; the tests set their own.
-unset PTH_CONFIG C_INCLUDE_PATH CPATH LIBRARY_PATH CONFIG_SITE MAKEFLAGS
-unset CFLAGS CPPFLAGS LDFLAGS LIBS
+unset C_INCLUDE_PATH CPATH LIBRARY_PATH LD_LIBRARY_PATH LD_RUN_PATH CONFIG_SITE
+unset CFLAGS CPPFLAGS LDFLAGS LIBS MAKEFLAGS
+
+libpth=${PTH_BUILD:-$top/build}/libpth
+header=$libpth/include/pth.h
+[ -f "$header" ] && [ -f "$libpth/lib/libpth.so" ] ||
+    die "there is no $libpth: run 'make libpth', or set PTH_BUILD"
+
+# copy_libpth DIR [LIBDIR]: a libpth of its own below $tmp/DIR.
+copy_libpth() {
+    mkdir -p "$tmp/$1/include" "$tmp/$1/${2-lib}" &&
+        cp "$header" "$tmp/$1/include/" &&
+        cp -P "$libpth/lib"/libpth.so* "$tmp/$1/${2-lib}/" || exit 1
+}
+
+# small_libpth FILE SONAME: a library with the one function that is asked for.
+echo 'long pth_version(void) { return 0x200207; }' > "$tmp/small.c"
+small_libpth() {
+    $CC -shared -fPIC -Wl,-soname,"$2" -o "$1" "$tmp/small.c" ||
+        die "$CC makes no library"
+}
+
+# Where the compiler and ld.so look by themselves, before the system's own
+# places: the libpth below $tmp/$1, or a pth.h that says there is none.
+system_has() {
+    C_INCLUDE_PATH=$tmp/$1/include LIBRARY_PATH=$tmp/$1/lib LD_LIBRARY_PATH=$tmp/$1/lib
+    export C_INCLUDE_PATH LIBRARY_PATH LD_LIBRARY_PATH
+}
+system_has_none() {
+    system_has none
+    unset LIBRARY_PATH LD_LIBRARY_PATH
+}
+copy_libpth system
+mkdir -p "$tmp/none/include"
+echo '#error "there is no pth.h"' > "$tmp/none/include/pth.h"
+
+# It is not asked: when cross-compiling it is that of another machine.
+mkdir "$tmp/bin"
+printf '#!/bin/sh\ntouch "%s"\nexit 1\n' "$tmp/pth-config.called" > "$tmp/bin/pth-config"
+chmod +x "$tmp/bin/pth-config"
+PATH=$tmp/bin:$PATH
 
 # The first run writes the cache.
 mkdir "$tmp/first"
@@ -75,15 +113,47 @@ new_objects() {
     (cd "$top" && find Python -name 'pth_*.c' | sort | sed 's/c$/o/')
 }
 
+# make_with TEXT: what the Makefile in $dir makes of TEXT with its variables.
+make_with() {
+    printf 'all-of-it:\n\t@echo %s\n' "$1" |
+        make -s -C "$dir" -f Makefile -f - all-of-it
+}
+
+# The file that a program linked as python is takes pth_version() from.
+cat > "$tmp/which.c" <<'END'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+long pth_version(void);
+int
+main(void)
+{
+    Dl_info info;
+    if (pth_version() < 0x200207
+        || !dladdr(dlsym(RTLD_DEFAULT, "pth_version"), &info)) {
+        return 1;
+    }
+    puts(info.dli_fname);
+    return 0;
+}
+END
+library_used() {
+    # shellcheck disable=SC2046
+    eval $(make_with '$(LINKCC) $(PY_CORE_LDFLAGS) $(LINKFORSHARED)') \
+        -o "$tmp/which" "$tmp/which.c" $(make_with '$(LIBS) $(MODLIBS) $(SYSLIBS)') &&
+        (unset LD_LIBRARY_PATH; "$tmp/which")
+}
+
 # --- without the option
 
+system_has_none
 run configure stock
 accepted "stock"
 ok "stock: HAVE_PTH is not defined" grep -qx '/\* #undef HAVE_PTH \*/' "$dir/pyconfig.h"
 like "stock: thread_pthread.h" "$(thread_headers)" '\$\(srcdir\)/Python/thread_pthread\.h( |$)'
 unlike "stock: no header of the backend" "$(thread_headers)" 'pth\.h|pth_internal'
 unlike "stock: no object of the backend" "$(grep -v '^Python/pth_.*:' "$dir/Makefile" | grep -o 'Python/pth_[a-z_]*\.o')" pth
-unlike "stock: no -lpth" "$(flags)" '-lpth( |$)'
+unlike "stock: no -lpth" "$(flags)" '-lpth( |$)|libpth'
 unlike "stock: says nothing of Pth" "$out" 'GNU Pth'
 cp "$dir/Makefile" "$tmp/stock.Makefile"
 cp "$dir/pyconfig.h" "$tmp/stock.pyconfig.h"
@@ -97,6 +167,7 @@ like "--help tells of the option" "$("$tree/configure" --help)" '^  --with-pth\[
 
 # --- with it
 
+system_has system
 run configure pth --with-pth
 accepted "--with-pth"
 is "--with-pth: HAVE_PTH and HAVE_PTH_SYSCALLS are all that changes in pyconfig.h" \
@@ -120,9 +191,7 @@ is "--with-pth: what the mapping shares depends on pth_syscalls.h" \
     "$(cd "$top" && grep -l '^#include "pth_syscalls\.h"' Python/pth_*.c | sed 's/c$/o/' | sort)"
 like "--with-pth: -lpth" "$(variable LIBS)" '(^| )-lpth( |$)'
 unlike "--with-pth: no pthread flag or library" "$(flags)" '-(K?pthread|lpthread|Kthread)'
-unlike "--with-pth: no flags for the compiler's own places" "$(flags)" \
-    '-I/usr/include( |$)|-L/usr/lib|-rpath'
-unlike "--with-pth: no debugging or optimizing flags of pth-config" "$(flags)" '-g |relro'
+unlike "--with-pth: no flags for the compiler's own places" "$(flags)" '-I/usr|-L|-rpath'
 like "--with-pth: the summary says so" "$out" '^Python threads will run as GNU Pth threads \(-lpth\)\.$'
 like "--with-pth: the summary tells of the mapping" "$out" '^System call mapping: hard\.$'
 like "--with-pth: is in CONFIG_ARGS" "$(variable CONFIG_ARGS)" "'--with-pth'"
@@ -158,6 +227,17 @@ refused "--with-pth-syscalls without --with-pth" '--with-pth-syscalls goes with 
 run configure stock --with-pth-syscalls=no
 accepted "--with-pth-syscalls=no without --with-pth"
 
+# Another C library: what <features.h> of musl says is nothing.
+mkdir "$tmp/musl.include"
+printf '#include_next <features.h>\n#undef __GLIBC__\n' > "$tmp/musl.include/features.h"
+CPATH=$tmp/musl.include
+export CPATH
+run configure musl --with-pth
+refused "no GNU C library" '--with-pth needs the GNU C library, .*--with-pth-syscalls=no$'
+run configure musl --with-pth --with-pth-syscalls=no
+accepted "no GNU C library, --with-pth-syscalls=no"
+unset CPATH
+
 # A glibc before 2.34 wants -pthread and has sem_init in libpthread.
 sed -e 's/^\(ac_cv_pthread_is_default=\).*/\1no/' \
     -e 's/^\(ac_cv_pthread=\).*/\1yes/' -e 's/^\(ac_cv_kpthread=\).*/\1no/' \
@@ -178,132 +258,173 @@ unlike "old glibc, --with-pth: no pthread flag or library" "$(flags)" '-(K?pthre
 
 # --- PREFIX
 
-# A libpth of one's own: the header and the library of the system.
-header=$(echo '#include <pth.h>' | $CC -E - | sed -n 's/^# [0-9]* "\(.*\/pth\.h\)".*/\1/p' | head -n 1)
-library=$($CC -print-file-name=libpth.so)
-[ -f "$header" ] && [ -f "$library" ] ||
-    die "$CC finds no pth.h and libpth.so: install libpth-dev, or set CC"
-prefix=$tmp/prefix
-mkdir -p "$prefix/bin" "$prefix/include" "$prefix/libx"
-cp "$header" "$prefix/include/"
-cp -L "$library" "$prefix/libx/libpth.so"
-cat > "$prefix/bin/pth-config" <<END
-#!/bin/sh
-for option do
-    case \$option in
-        --cflags) echo "-I$prefix/include" ;;
-        --ldflags) echo "-L$prefix/libx" ;;
-        --libs) echo "-lpth -ldl" ;;
-        --libdir) echo "$prefix/libx" ;;
-        *) echo "pth-config: \$option?" >&2; exit 1 ;;
-    esac
-done
-END
-chmod +x "$prefix/bin/pth-config"
+# uses NAME LIBRARY: python would run with that one.
+uses() {
+    is "$1: the library that runs" "$(library_used 2>&1)" "$2"
+}
 
-run configure own --with-pth="$prefix"
+# Only there; without a cache, so that every test of configure is made.
+system_has_none
+copy_libpth prefix
+prefix=$tmp/prefix
+dir=$tmp/own
+rm -rf "$dir"
+mkdir "$dir"
+run configure_here --with-pth="$prefix"
 accepted "PREFIX"
+uses "PREFIX" "$prefix/lib/libpth.so.20"
 like "PREFIX: its header" "$(variable CONFIGURE_CFLAGS_NODIST)" "(^| )-I$prefix/include( |\$)"
-like "PREFIX: its library" "$(variable CONFIGURE_LDFLAGS_NODIST)" "(^| )-L$prefix/libx( |\$)"
-like "PREFIX: found at run time" "$(variable CONFIGURE_LDFLAGS_NODIST)" "(^| )-Wl,-rpath,$prefix/libx( |\$)"
-like "PREFIX: its libraries" "$(variable LIBS)" '-lpth -ldl'
-like "PREFIX: the summary says so" "$out" 'GNU Pth threads \(-lpth -ldl\)'
-unlike "PREFIX: not for extension modules" "$(variable CONFIGURE_CFLAGS) $(variable CONFIGURE_LDFLAGS)" "$prefix"
+like "PREFIX: the library by its name, and where it is at run time" "$(variable LIBS)" \
+    "^$prefix/lib/libpth\\.so -Wl,-rpath,$prefix/lib( |\$)"
+like "PREFIX: python looks there first" "$(variable PY_CORE_LDFLAGS)" "^-Wl,-rpath,$prefix/lib( |\$)"
+like "PREFIX: the summary says so" "$out" "GNU Pth threads \\($prefix/lib/libpth\\.so\\)"
+unlike "PREFIX: not for extension modules" \
+    "$(make_with '$(LDSHARED) $(CONFIGURE_CFLAGS) $(CONFIGURE_LDFLAGS) $(CONFIGURE_CPPFLAGS)')" "$prefix"
+is "PREFIX: the same pyconfig.h as without" \
+    "$(diff "$tmp/stock.pyconfig.h" "$dir/pyconfig.h" | grep -c '^[<>]')" 4
+for f in Misc/python.pc Misc/python-embed.pc; do
+    like "PREFIX: $f tells those who embed" "$(cat "$dir/$f")" \
+        "^Libs\\.private: .*$prefix/lib/libpth\\.so -Wl,-rpath,$prefix/lib"
+done
 # With -C the results of one PREFIX are in the cache of the next run.
+system_has system
 run configure_here --with-pth
 accepted "without PREFIX, with a cache from PREFIX"
 unlike "without PREFIX, with a cache from PREFIX: not that one" "$(flags)" "$prefix"
-run configure_here --with-pth="$prefix"
-accepted "PREFIX, with a cache from --with-pth"
-like "PREFIX, with a cache from --with-pth: that one" "$(flags)" "-L$prefix/libx"
+run configure_here --with-pth="$prefix/"
+accepted "PREFIX with a slash, with a cache from --with-pth"
+uses "PREFIX with a slash, with a cache from --with-pth" "$prefix/lib/libpth.so.20"
 run configure_here
 accepted "no option, with a cache from --with-pth"
-grep -v '^CONFIG_ARGS=\|^abs_builddir=' "$tmp/stock.Makefile" > "$tmp/stock.rest"
-grep -v '^CONFIG_ARGS=\|^abs_builddir=' "$dir/Makefile" > "$tmp/rest"
-ok "no option, with a cache from --with-pth: the same Makefile" diff "$tmp/stock.rest" "$tmp/rest"
 ok "no option, with a cache from --with-pth: the same pyconfig.h" cmp "$tmp/stock.pyconfig.h" "$dir/pyconfig.h"
+unlike "no option, with a cache from --with-pth: no libpth" "$(flags)" 'pth( |$)|libpth'
 
-rm "$prefix/bin/pth-config"
-mv "$prefix/libx" "$prefix/lib"
-run configure own --with-pth="$prefix"
-accepted "PREFIX without pth-config"
-like "PREFIX without pth-config: its header" "$(flags)" "-I$prefix/include( |\$)"
-like "PREFIX without pth-config: its library" "$(flags)" "-L$prefix/lib( |\$)"
-like "PREFIX without pth-config: found at run time" "$(flags)" "-Wl,-rpath,$prefix/lib( |\$)"
-like "PREFIX without pth-config: -lpth" "$(variable LIBS)" '(^| )-lpth( |$)'
+# In the system, too, and where the caller's own flags lead first.
+system_has system
+copy_libpth other
+other=$tmp/other/lib
+run configure own --with-pth="$prefix" CPPFLAGS="-I$tmp/other/include" \
+    LDFLAGS="-L$other -Wl,-rpath,$other" LIBS="-lm"
+accepted "PREFIX, and others"
+uses "PREFIX, and others" "$prefix/lib/libpth.so.20"
+like "PREFIX, and others: the caller's LIBS stay" "$(variable LIBS)" ' -lm( |$)'
+like "PREFIX, and others: the caller's LDFLAGS stay" "$(variable CONFIGURE_LDFLAGS)" \
+    "^-L$other -Wl,-rpath,$other"
 
-sed 's/^\(# *define  *PTH_VERSION *\).*/\10x200206/' "$header" > "$prefix/include/pth.h"
-like "a header that is too old" "$(cat "$prefix/include/pth.h")" '^# *define +PTH_VERSION +0x200206$'
-run configure own --with-pth="$prefix"
-refused "PREFIX with an old libpth" '--with-pth finds no GNU Pth 2\.0\.7 or newer .*install it .*PREFIX'
+run configure own --with-pth="$prefix" --enable-shared
+accepted "PREFIX, --enable-shared"
+echo 'long pth_version(void); long version(void) { return pth_version(); }' > "$tmp/libx.c"
+# shellcheck disable=SC2046
+eval $(make_with '$(BLDSHARED)') -fPIC -o "$tmp/libx.so" "$tmp/libx.c" \
+    $(make_with '$(MODLIBS) $(SHLIBS)') || die "no library can be linked"
+like "PREFIX, --enable-shared: libpython leads to it" "$(objdump -p "$tmp/libx.so")" \
+    "(RPATH|RUNPATH) +$prefix/lib(:|\$)"
+like "PREFIX, --enable-shared: and needs it" "$(objdump -p "$tmp/libx.so")" 'NEEDED +libpth\.so\.20'
 
-cp "$header" "$prefix/include/pth.h"
-$CC -shared -o "$prefix/lib/libpth.so" -x c /dev/null || die "$CC makes no library"
-run configure own --with-pth="$prefix"
+# What the caller's flags lead to does without PREFIX.
+system_has_none
+unset C_INCLUDE_PATH
+run configure own --with-pth CPPFLAGS="-I$tmp/other/include" \
+    LDFLAGS="-L$other -Wl,-rpath,$other"
+accepted "no PREFIX, flags of one's own"
+uses "no PREFIX, flags of one's own" "$other/libpth.so.20"
+
+# Other places below PREFIX.
+system_has_none
+multiarch=$($CC --print-multiarch)
+for libdir in lib64 ${multiarch:+"lib/$multiarch"}; do
+    copy_libpth "prefix.$libdir" "$libdir"
+    run configure own --with-pth="$tmp/prefix.$libdir"
+    accepted "PREFIX/$libdir"
+    uses "PREFIX/$libdir" "$tmp/prefix.$libdir/$libdir/libpth.so.20"
+done
+mkdir -p "$tmp/static/lib" "$tmp/static/include"
+cp "$header" "$tmp/static/include/"
+$CC -c -fPIC -o "$tmp/small.o" "$tmp/small.c" &&
+    ar rc "$tmp/static/lib/libpth.a" "$tmp/small.o" || die "there is no static library"
+run configure own --with-pth="$tmp/static"
+accepted "PREFIX with a static library"
+uses "PREFIX with a static library" "$tmp/which"
+unlike "PREFIX with a static library: no rpath" "$(flags)" rpath
+
+mkdir -p "$tmp/bad/lib" "$tmp/bad/include"
+bad=$tmp/bad
+sed 's/^\(# *define  *PTH_VERSION *\).*/\10x200206/' "$header" > "$bad/include/pth.h"
+like "a header that is too old" "$(cat "$bad/include/pth.h")" '^# *define +PTH_VERSION +0x200206$'
+small_libpth "$bad/lib/libpth.so" libpth.so.20
+run configure own --with-pth="$bad"
+refused "PREFIX with an old libpth" '--with-pth finds no GNU Pth 2\.0\.7 or newer .*install it.*PREFIX'
+cp "$header" "$bad/include/pth.h"
+$CC -shared -o "$bad/lib/libpth.so" -x c /dev/null || die "$CC makes no library"
+run configure own --with-pth="$bad"
 refused "PREFIX with a libpth that does not link" '--with-pth finds no GNU Pth 2\.0\.7 or newer that links'
-
-rm "$prefix/include/pth.h"
-run configure own --with-pth="$prefix"
-refused "PREFIX without pth.h" "--with-pth=$prefix holds neither bin/pth-config nor include/pth\\.h"
+rm "$bad/lib/libpth.so"
+run configure own --with-pth="$bad"
+refused "PREFIX without a library" "--with-pth=$bad holds no libpth\\.so and no libpth\\.a in lib, lib64 or lib/.*: name"
+rm "$bad/include/pth.h"
+run configure own --with-pth="$bad"
+refused "PREFIX without pth.h" "--with-pth=$bad holds no include/pth\\.h: name"
 run configure own --with-pth=/nonexistent
-refused "PREFIX that is not there" '--with-pth=/nonexistent holds neither'
+refused "PREFIX that is not there" '--with-pth=/nonexistent holds no include'
 run configure own --with-pth=prefix
 refused "PREFIX that is relative" '--with-pth=prefix is no absolute name'
 run configure own --with-pth=
 refused "PREFIX that is empty" '--with-pth= is no absolute name'
+run configure own "--with-pth=$tmp/a prefix"
+refused "PREFIX with a space" '--with-pth=.*/a prefix has a space in its name'
 
 # --- libpth of the system
 
-# PATH without pth-config.
-mkdir "$tmp/bin"
-echo "$PATH" | tr : '\n' | while read -r d; do
-    find "$d/" -maxdepth 1 ! -type d ! -name '*pth-config' \
-        -exec ln -s -t "$tmp/bin" {} + 2>/dev/null
-done
-not_ok "a PATH without pth-config" env PATH="$tmp/bin" sh -c 'command -v pth-config'
-path=$PATH
-PATH=$tmp/bin
+system_has_none
 run configure pth --with-pth
-accepted "no pth-config"
-like "no pth-config: -lpth" "$(variable LIBS)" '(^| )-lpth( |$)'
-
-# The compiler looks into C_INCLUDE_PATH before the directories of the system.
-mkdir "$tmp/none" "$tmp/old"
-echo '#error "there is no pth.h"' > "$tmp/none/pth.h"
-sed 's/^\(# *define  *PTH_VERSION *\).*/\10x200206/' "$header" > "$tmp/old/pth.h"
-C_INCLUDE_PATH=$tmp/none
-export C_INCLUDE_PATH
-run configure pth --with-pth
-refused "no libpth" '--with-pth finds no GNU Pth 2\.0\.7 or newer .*libpth-dev on Debian.*--with-pth=PREFIX'
-run configure stock
-accepted "no libpth, and no option"
-PATH=$path
-run configure pth --with-pth
-refused "pth-config, but no pth.h" '--with-pth finds no GNU Pth'
-C_INCLUDE_PATH=$tmp/old
+refused "no libpth" '--with-pth finds no GNU Pth 2\.0\.7 or newer that links: install it, or .*--with-pth=PREFIX'
+mkdir -p "$tmp/old/include"
+sed 's/^\(# *define  *PTH_VERSION *\).*/\10x200206/' "$header" > "$tmp/old/include/pth.h"
+system_has old
 run configure pth --with-pth
 refused "an old libpth" '--with-pth finds no GNU Pth 2\.0\.7'
-unset C_INCLUDE_PATH
+# As in /usr/local of a system whose ld.so does not look there.
+mkdir -p "$tmp/local/include" "$tmp/local/lib"
+cp "$header" "$tmp/local/include/"
+small_libpth "$tmp/local/lib/libpth.so" libpth-of-nowhere.so.1
+system_has local
+unset LD_LIBRARY_PATH
+run configure pth --with-pth
+refused "a libpth that ld.so does not find" '--with-pth finds a GNU Pth that links, but a program with it does not start: .*PREFIX'
 
 # --- what excludes it
 
 run configure pth --with-pth --disable-gil
 refused "--disable-gil" '--with-pth and --disable-gil exclude each other'
 
-# Another system: without a cache, and configure asks for a Python 3.13 to run.
+# --- cross-compiling
+
+# configure asks for a Python 3.13 to run, and has no cache of the other machine's.
 printf '#!/bin/sh\necho 3.13\n' > "$tmp/python"
 chmod +x "$tmp/python"
 build=$("$tree/config.guess")
 cross() {
-    dir=$tmp/cross
+    dir=$tmp/cross host=$1
+    shift
     rm -rf "$dir"
-    mkdir "$dir" && cd "$dir" && "$tree/configure" --build="$build" --host="$1" \
-        --with-build-python="$tmp/python" --with-pth
+    mkdir "$dir" && (
+        cd "$dir" && "$tree/configure" --build="$build" --host="$host" \
+            --with-build-python="$tmp/python" ac_cv_file__dev_ptmx=yes \
+            ac_cv_file__dev_ptc=no ac_cv_buggy_getaddrinfo=no "$@"
+    )
 }
+# What is linked for the other machine does not start on this one.
+run cross "${build%%-*}-other-linux-gnu" --with-pth
+accepted "cross-compiling, the compiler's own libpth"
+like "cross-compiling, the compiler's own libpth: -lpth" "$(variable LIBS)" '^-lpth( |$)'
+run cross "${build%%-*}-other-linux-gnu" --with-pth="$tmp/local"
+accepted "cross-compiling, PREFIX"
+like "cross-compiling, PREFIX: that one" "$(variable LIBS)" "^$tmp/local/lib/libpth\\.so -Wl,-rpath,$tmp/local/lib"
 for host in wasm32-unknown-wasi:WASI wasm32-unknown-emscripten:Emscripten; do
-    run cross "${host%:*}"
-    cd "$top" || exit 1
+    run cross "${host%:*}" --with-pth
     refused "${host#*:}" "--with-pth does not work on ${host#*:}: build for Linux"
 done
+
+not_ok "pth-config was never asked" test -e "$tmp/pth-config.called"
 
 done_testing

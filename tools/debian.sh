@@ -47,6 +47,9 @@ update_index() {
         *) type=deb-src ;;
     esac
     apt=$tmp/apt-$1-$type
+    case $apt in
+        *\"*) fail "apt cannot be given a name with a quotation mark: have the files elsewhere than in $cache" ;;
+    esac
     [ ! -f "$apt/updated" ] || return 0
     mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" || exit 1
     signed=
@@ -114,7 +117,7 @@ fetch() {
 debian_get() {
     kind=$1 package=$2 cache=$3
     shift 3
-    mkdir -p "$cache" && cache=$(cd "$cache" && pwd) || fail "cannot make $cache"
+    mkdir -p "$cache" 2>/dev/null && cache=$(cd "$cache" && pwd) || fail "cannot make $cache"
     sums=$cache/$kind-$1.sha256
     if [ ! -f "$sums" ]; then
         fetch "$@"

@@ -298,6 +298,43 @@ errno_and_rounding(void)
     CHECK(fegetround() == FE_TONEAREST);
 }
 
+/* ---- user-space contexts */
+
+static pth_uctx_t master, worker;
+
+static void
+work(void *arg)
+{
+    (void)arg;
+    for (;;) {
+        pth_uctx_switch(worker, master);
+    }
+}
+
+/* Where pth_uctx_make() had its frame there is now this function's: nobody else
+   is to write to it. */
+static __attribute__((noinline)) void
+switch_with_large_frame(void)
+{
+    volatile unsigned char mine[32768];
+    for (size_t i = 0; i < sizeof(mine); i++) {
+        mine[i] = (unsigned char)(i * 7 + i / 256);
+    }
+    CHECK(pth_uctx_switch(master, worker));
+    for (size_t i = 0; i < sizeof(mine); i++) {
+        CHECK(mine[i] == (unsigned char)(i * 7 + i / 256));
+    }
+}
+
+static void
+user_context_writes_to_no_dead_frame(void)
+{
+    CHECK(pth_uctx_create(&master) && pth_uctx_create(&worker));
+    CHECK(pth_uctx_make(worker, NULL, 65536, NULL, work, NULL, NULL));
+    switch_with_large_frame();
+    CHECK(pth_uctx_destroy(worker) && pth_uctx_destroy(master));
+}
+
 /* ---- order */
 
 static void *
@@ -656,6 +693,7 @@ static const struct {
     TEST(handler_does_not_end_read)
     TEST(signal_of_sigwait_ends_no_sleep)
     TEST(errno_and_rounding)
+    TEST(user_context_writes_to_no_dead_frame)
     TEST(mutex_in_order)
     TEST(cond_in_order)
     TEST(cancelled_waiter)
