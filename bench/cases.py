@@ -53,10 +53,8 @@ class Case:
     peers: dict = dataclasses.field(default_factory=dict)
     rounds: int = 8                 # in the full mode
     quick: bool = False             # is also part of the quick mode
-    # How many times better than each a python --with-pth is to be, and one
-    # with the patched libpth where that is to be more.
+    # How many times better than each a python --with-pth is to be.
     wanted: dict = dataclasses.field(default_factory=dict)
-    wanted_patched: dict = None
     # A point of a curve: (the curve's name, x).
     curve: tuple = None
 
@@ -103,14 +101,10 @@ def blocked():
                 # but takes its time to start them.
                 stock = (STOCK_1, STOCK_N) if number <= 1_000 else ()
                 quick = kind == how == "lock" and number in (0, 100, 1_000)
-                wanted = {}
-                if how == "lock" and 0 < number <= 1_000:
-                    wanted = {STOCK_1: 1.0}
                 yield Case(f"{kind}_beside_{number}_{how}", "blocked",
                            f"{title}, {number:,} {where}",
                            "handoff.py", (kind, str(number), how), stock=stock,
-                           quick=quick, wanted=wanted,
-                           wanted_patched=TEN_AND_THIRTY,
+                           quick=quick, wanted=TEN_AND_THIRTY,
                            curve=(f"{kind}, {how}", number))
 
 
@@ -157,19 +151,18 @@ CASES = [
     beside("sqlite_row", "sqlite3 row fetched", "sqlite_row"),
     beside("logging", "logging a line to a file", "logging"),
 
-    handoff("lock", "Lock ping-pong", wanted=TWO_AND_FIVE,
-            wanted_patched=TEN_AND_THIRTY, quick=True),
-    handoff("simplequeue", "SimpleQueue ping-pong", wanted=TWO_AND_FIVE,
-            wanted_patched=TEN_AND_THIRTY, quick=True),
+    handoff("lock", "Lock ping-pong", wanted=TEN_AND_THIRTY, quick=True),
+    handoff("simplequeue", "SimpleQueue ping-pong", wanted=TEN_AND_THIRTY,
+            quick=True),
     handoff("queue", "Queue ping-pong"),
-    handoff("condition", "Condition ping-pong", wanted_patched=TEN_AND_THIRTY),
-    handoff("event", "Event ping-pong", wanted_patched=TEN_AND_THIRTY),
+    handoff("condition", "Condition ping-pong", wanted=TEN_AND_THIRTY),
+    handoff("event", "Event ping-pong", wanted=TEN_AND_THIRTY),
     handoff("semaphore", "Semaphore ping-pong"),
-    handoff("barrier", "Barrier, two meetings", wanted_patched=TEN_AND_THIRTY),
+    handoff("barrier", "Barrier, two meetings", wanted=TEN_AND_THIRTY),
     Case("start_join", "handoff", "Thread.start, join", "threads.py",
          ("start_join",), wanted=TWO_AND_FIVE, quick=True),
     Case("pool", "handoff", "empty task in a pool of 8", "threads.py",
-         ("pool", "8"), wanted_patched=TEN_AND_THIRTY),
+         ("pool", "8"), wanted=TEN_AND_THIRTY),
     parallel("logging", "logging a line, 8 threads", 8),
 
     peer("switch", "there and back: Lock; bare switches", "handoff.py",
@@ -192,7 +185,7 @@ CASES = [
     *blocked(),
 
     Case("ring", "many", "hop in a ring of 1,000 threads", "threads.py",
-         ("ring", "1000"), wanted_patched=TEN_AND_THIRTY),
+         ("ring", "1000"), wanted=TEN_AND_THIRTY),
     Case("start_10000", "many", "10,000 threads started and joined",
          "threads.py", ("many", "10000"), unit="s",
          wanted={STOCK_1: 5.0, STOCK_N: 5.0}),

@@ -31,12 +31,9 @@ def summarize(result):
         if base in [v.label for v in subjects]:
             continue
         for other in subjects:
-            wanted = case.wanted
-            if other.is_patched and case.wanted_patched is not None:
-                wanted = case.wanted_patched
             summary["comparisons"].append({
                 "base": base, "other": other.label,
-                "wanted": wanted.get(cases.stock_variant(base)),
+                "wanted": case.wanted.get(cases.stock_variant(base)),
                 **stats.compare(values[base], values[other.label],
                                 case.better)})
     return summary

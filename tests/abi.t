@@ -85,9 +85,14 @@ ok "abi_limited: the same code for both" \
 ok "sys.thread_info: the library that runs" "$PTH_PYTHON" -c '
 import ctypes, sys
 # <pth.h>: 0xVRRTLL, T is 2 for a release
-v = ctypes.CDLL(None).pth_version()
+lib = ctypes.CDLL(None)
+v = lib.pth_version()
 assert v >> 8 & 0xf == 2, hex(v)
 version = "GNU Pth %d.%d.%d" % (v >> 20, v >> 12 & 0xff, v & 0xff)
+# The patches of pth/ have a suffix.
+if hasattr(lib, "pth_version_local"):
+    version += ctypes.string_at(
+        ctypes.addressof(ctypes.c_char.in_dll(lib, "pth_version_local"))).decode()
 info = sys.thread_info
 assert info == ("pth", "mutex+cond", version), (info, version)
 assert info.name == "pth" and info.lock == "mutex+cond" and info.version == version'

@@ -23,6 +23,10 @@ mkdir "$repo" && (
 ) || die "cannot copy the repository"
 build_cpython=$repo/tools/build-cpython
 
+# A libpth that nothing is linked to.
+mkdir -p "$PTH_BUILD/libpth/lib" && touch "$PTH_BUILD/libpth/lib/libpth.so" || exit 1
+pth=--with-pth=$PTH_BUILD/libpth
+
 # The files of CPython that the overlay changes, and three more.
 cpython=$tmp/cpython
 patched=$(cd "$repo" && find . -name '*.patch' | sed 's/\.patch$//')
@@ -101,6 +105,16 @@ make in pth"
 ok "pth: has the overlay" cmp "$repo/Python/thread_pth.h" "$tmp/build/pth/Python/thread_pth.h"
 run "$repo/tools/overlay" check "$tmp/build/pth"
 one_error "pth: is an applied tree, for tools/overlay refresh" 'applied .* already'
+
+built pth-system
+is "pth-system: configures with the option alone" "$did" \
+    "configure in pth-system: -q --with-pth
+make in pth-system"
+mv "$PTH_BUILD/libpth" "$tmp/libpth"
+built pth
+one_error "pth without a libpth: refused" "/build/libpth is missing: run 'make libpth'"
+is "pth without a libpth: makes nothing" "$did" ""
+mv "$tmp/libpth" "$PTH_BUILD/libpth"
 
 # --- what was built already
 
@@ -224,6 +238,7 @@ like "a module that cannot be imported: says so" "$err" 'not all modules of .*pt
 is "no temporary files are left" "$(ls "$tmp/build")" "libpth
 log
 pth
+pth-system
 src
 state
 stock"

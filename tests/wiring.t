@@ -64,6 +64,9 @@ mkdir "$tmp/first"
 (cd "$tmp/first" && "$tree/configure" --cache-file="$tmp/cache") > "$tmp/first/log" 2>&1 ||
     die "configure without the option fails: $(tail -n 3 "$tmp/first/log")"
 
+# Without what the first run's environment was: other tests have another.
+sed -i '/^ac_cv_env_/d' "$tmp/cache"
+
 # configure DIR ARG...: run it in $tmp/DIR, with a copy of the cache.
 configure() {
     dir=$tmp/$1
@@ -404,11 +407,11 @@ printf '#!/bin/sh\necho 3.13\n' > "$tmp/python"
 chmod +x "$tmp/python"
 build=$("$tree/config.guess")
 cross() {
-    dir=$tmp/cross host=$1
+    dir=$tmp/cross target=$1
     shift
     rm -rf "$dir"
     mkdir "$dir" && (
-        cd "$dir" && "$tree/configure" --build="$build" --host="$host" \
+        cd "$dir" && "$tree/configure" --build="$build" --host="$target" \
             --with-build-python="$tmp/python" ac_cv_file__dev_ptmx=yes \
             ac_cv_file__dev_ptc=no ac_cv_buggy_getaddrinfo=no "$@"
     )
