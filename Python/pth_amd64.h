@@ -161,6 +161,9 @@ __asm__(
     "xchgl %eax, (%rbx)\n\t"
     "testl %eax, %eax\n\t"
     "je 2b\n\t"
+    // It may have been given another one meanwhile.
+    "movq 16(%rbx), %rsi\n\t"
+    SET_TP
     "movq 8(%rbx), %rsp\n\t"
     RESTORE
     ".size _PyPth_Park, .-_PyPth_Park\n\t"

@@ -140,6 +140,9 @@ __asm__(
     "stxr w10, wzr, [x19]\n\t"
     "cbnz w10, 4b\n\t"
     "cbz w9, 3b\n\t"
+    // It may have been given another one meanwhile.
+    "ldr x9, [x19, #16]\n\t"
+    "msr tpidr_el0, x9\n\t"
     "ldr x9, [x19, #8]\n\t"
     "mov sp, x9\n\t"
     RESTORE

@@ -25,7 +25,7 @@
 typedef struct {
     int go;                       // set, and a futex: leave _PyPth_Park()
     void *sp;                     // the context to go on with
-    void *tp;                     // its own thread pointer
+    void *tp;                     // a thread pointer that is free for it
     void *park_sp;                // a stack to park on, or NULL: where it is
 } _PyPth_kernel;
 
@@ -42,6 +42,9 @@ typedef enum {
 typedef struct _PyPth_thread {
     /* Kernel threads (pth_takeover.c) */
     _PyPth_kernel k;              // its own
+    void *tp;                     // its thread pointer
+    struct _PyPth_thread *lends_tp;       // k.tp is that thread's
+    struct _PyPth_thread *tp_with;        // who has its own in k.tp
     void *sp;                     // its context, while it is in, and left
                                   // the outside by _PyPth_Park()
     char out;                     // not scheduled by Pth: runs by itself, on
@@ -110,6 +113,7 @@ typedef struct _PyPth_thread {
     sigset_t sigmask;             // its mask
     sigset_t pending;             // sent to it while it was not running,
     char has_pending;             // if any ever was
+    char deliver;                 // its handlers shall run
     char has_waitmask;            // waits with another mask
     sigset_t waitmask;
     const sigset_t *sigwait;      // what it waits for in sigwait(), or NULL
@@ -119,12 +123,10 @@ typedef struct _PyPth_thread {
     int entry_errno;              // when a mapped call began (pth_syscalls.h)
 } _PyPth_thread;
 
-// A thread that never was the first to initialize Python and was not started
-// by Python either has no record.
-extern _Py_thread_local _PyPth_thread *_PyPth_self;
-// The calling thread has locked the backend, or is away in Pth: a signal
-// handler that interrupts it must make plain calls.
-extern _Py_thread_local char _PyPth_inside;
+// _PyPth_self is NULL for a kernel thread that Python has not started and that
+// was not the first to initialize it: it has no record.  _PyPth_inside: the
+// calling thread has locked the backend, or is away in Pth; a signal handler
+// that interrupts it must make plain calls.
 // It runs a signal handler of C.
 extern _Py_thread_local char _PyPth_in_handler;
 // It is the child of a vfork(), which runs in its parent's memory.
@@ -144,15 +146,13 @@ extern void _PyPth_ExitWithLast(void);
 /* pth_takeover.c */
 
 // What the lock holds (_PyPth_lock): the thread that runs on the carrier,
-// outside of the backend, or one of these.
-#define _PyPth_BUSY ((_PyPth_thread *)1)  // somebody has locked it
+// outside of the backend, _PyPth_BUSY, or one of these.  What it will hold
+// when it is unlocked is in _PyPth_after, and how often it was in
+// _PyPth_entries.
 #define _PyPth_IDLE ((_PyPth_thread *)2)  // the carrier waits in the kernel
 #define _PyPth_VACANT ((_PyPth_thread *)3)        // there is no carrier
-extern _PyPth_thread *_PyPth_lock;
-extern _PyPth_thread *_PyPth_after;       // what it will hold when unlocked
 extern _PyPth_thread *_PyPth_current;     // the current thread of Pth
 extern _PyPth_thread *_PyPth_carrier;     // whose kernel thread carries
-extern unsigned long _PyPth_entries;      // how often it was unlocked
 
 // Does the caller, who has locked the backend, run on the carrier?
 static inline int
@@ -164,7 +164,12 @@ _PyPth_IsCurrent(void)
 // The process starts its first thread.  Return 0, or -1 and errno.
 extern int _PyPth_InitTakeover(void);
 // Can threads be scheduled by Pth at all?
-extern int _PyPth_CanLend(void);
+extern int _PyPth_lends;
+static inline int
+_PyPth_CanLend(void)
+{
+    return _PyPth_lends;
+}
 // The calling thread, which is out, goes to wait in Pth: `self->waiting` and
 // what it waits for are set.  Returns when that is over, in.  Return 0, or -1
 // if there is no memory, and nothing has changed.
@@ -211,6 +216,8 @@ extern char *_PyPth_NewStub(size_t *size);
 extern void _PyPth_FreeStub(char *stack);
 // In the child of a fork, where `self` runs.
 extern void _PyPth_ForgetKernels(_PyPth_thread *self);
+// In that of a thread that has no record.
+extern void _PyPth_ForgetCarrier(void);
 extern long _PyPth_Futex(int *word, int op, int value,
                          const struct timespec *timeout);
 extern void _PyPth_WakeKernel(_PyPth_kernel *k);
@@ -263,8 +270,8 @@ extern void _PyPth_BlockForFirst(_PyPth_thread *self);
 extern void _PyPth_CameBack(_PyPth_thread *self);
 // Look who can go on by now.  Return true if somebody can.
 extern int _PyPth_LookAround(int slice_ended);
-// A thread that is in and whose kernel thread is parked: the next one to run
-// if possible.  NULL: there is none.
+// A thread whose kernel thread is parked: the next one to run if possible.
+// NULL: there is none.
 extern _PyPth_thread *_PyPth_NextCarrier(void);
 // Make room for the deadlines of `nthreads` threads.  Return 0, or -1.
 extern int _PyPth_ReserveTimers(int nthreads);
@@ -274,6 +281,8 @@ extern int _PyPth_SomeoneWaits(void);
 extern int _PyPth_AnyReady(void);
 // A thread whose slice has ended could go on.
 extern int _PyPth_SomeoneComputes(void);
+// The same, by others than the current thread, since the last call.
+extern int _PyPth_WokenByOthers(void);
 // Somebody has been woken, and has not run since.
 extern int _PyPth_AnyWoken(void);
 // In the child of a fork: no other thread waits or is ready any more.
@@ -293,6 +302,7 @@ extern void _PyPth_EndSliceOf(_PyPth_thread *thread, int only_look);
 extern volatile int _PyPth_slice_expired;
 // See _PyPth_GILDropped().
 extern uint64_t _PyPth_long_ticks;
+extern volatile int _PyPth_time_calls;
 
 // The calling thread, which is out, comes in when it is its turn.
 extern void _PyPth_TakeTurn(_PyPth_thread *self);

@@ -64,6 +64,10 @@ static unsigned long slice_switches;
 static PyTime_t slice_start;      // and since when
 static PyTime_t asked;            // when it was asked for its GIL, or 0
 
+// Streams are checked after so many ticks, see pth_poll.c.
+#define CHECK_TICKS 8
+static int unchecked_ticks = 0;
+
 static inline void
 note_slice(_PyPth_thread *thread, PyTime_t t)
 {
@@ -98,8 +102,16 @@ look(void)
     }
     int stuck = (thread == seen && _PyPth_entries == seen_entries);
     note_slice(thread, t);
-    int before = _PyPth_AnyWoken();
     int others = _PyPth_LookAround(0);
+    _PyPth_time_calls = 1;
+    // What was only taken for granted is not so for long.
+    _PyPth_ForgetKinds(0, UINT_MAX);
+#ifdef HAVE_PTH_SYSCALLS
+    if (++unchecked_ticks >= CHECK_TICKS) {
+        unchecked_ticks = 0;
+        _PyPth_CheckWaits();
+    }
+#endif
     int taken = 0;
     if (others) {
         if (stuck && (thread->nogil
@@ -113,7 +125,7 @@ look(void)
                 asked = t;
             }
         }
-        else if (!before && _PyPth_AnyWoken()) {
+        else if (_PyPth_WokenByOthers()) {
             _PyPth_EndSliceOf(thread, 1);
         }
     }

@@ -137,6 +137,7 @@ _PyPth_DeliverPending(_PyPth_thread *self)
             && sigismember(&self->sigmask, signum) == 0)
         {
             sigdelset(&self->pending, signum);
+            // Out on its own kernel thread or not: this is where it runs.
             (void)syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), signum);
         }
     }
@@ -307,6 +308,12 @@ _PyPth_Kill(unsigned long ident, int signum)
     }
     int result = 0;
     pid_t tid = runs_on(thread);
+    if (tid != 0 && !(thread->out && thread->on == thread)
+        && sigismember(&thread->sigmask, signum) == 1)
+    {
+        // On another one's kernel thread it would wait for that one.
+        tid = 0;
+    }
     if (tid == 0 && thread == _PyPth_first && _PyPth_carrier != thread
         && !thread->busy
         && sigismember(&thread->sigmask, signum) == 0)
@@ -326,7 +333,7 @@ _PyPth_Kill(unsigned long ident, int signum)
             sigemptyset(&thread->pending);
         }
         sigaddset(&thread->pending, signum);
-        if (_PyPth_IsBlocked(thread)) {
+        if (!thread->out && _PyPth_IsBlocked(thread)) {
             struct sigaction sa;
             if (thread->sigwait != NULL) {
                 if (sigismember(thread->sigwait, signum) == 1) {
@@ -343,6 +350,7 @@ _PyPth_Kill(unsigned long ident, int signum)
             }
             else {
                 // It runs the handler, and waits on.
+                thread->deliver = 1;
                 _PyPth_MakeReady(thread);
             }
         }

@@ -323,7 +323,7 @@ _PyPth_sys_pthread_kill(pthread_t thread, int signum)
 MAPPED int
 pthread_kill(pthread_t thread, int signum)
 {
-    if (_PyPth_self == NULL || _PyPth_vforked || _PyPth_inside
+    if (_PyPth_vforked || _PyPth_inside
         || _PyPth_in_handler || pthread_equal(thread, pthread_self()))
     {
         return real(pthread_kill)(thread, signum);

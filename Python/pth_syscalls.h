@@ -60,6 +60,7 @@ can_switch_with_gil(void)
     return _PyPth_nthreads > 1
            && _PyPth_map_syscalls
            && _PyPth_self != NULL
+           && _PyPth_CanLend()
            && !_PyPth_inside
            && !_PyPth_in_handler
            && !_PyPth_vforked

@@ -51,13 +51,13 @@ _PyPth_thread *_PyPth_carrier = &_PyPth_main;
 _PyPth_thread *_PyPth_first = &_PyPth_main;
 unsigned long _PyPth_entries = 0;
 
-static int lends = 0;             // see _PyPth_CanLend()
+int _PyPth_lends = 0;
 
 
 /* The lock */
 
-static void __attribute__((noinline))
-lock_slowly(void)
+void __attribute__((noinline))
+_PyPth_LockSlowly(void)
 {
     for (int tries = 0;; tries++) {
         _PyPth_thread *held = _Py_atomic_load_ptr_relaxed(&_PyPth_lock);
@@ -76,30 +76,6 @@ lock_slowly(void)
             (void)syscall(SYS_sched_yield);
         }
     }
-}
-
-void
-_PyPth_Lock(void)
-{
-    _PyPth_thread *self = _PyPth_self, *held = self;
-    assert(!_PyPth_inside);
-    _PyPth_inside = 1;
-    if (self != NULL
-        && _Py_atomic_compare_exchange_ptr(&_PyPth_lock, &held, _PyPth_BUSY))
-    {
-        _PyPth_after = self;
-        return;
-    }
-    lock_slowly();
-}
-
-void
-_PyPth_Unlock(void)
-{
-    assert(_PyPth_inside);
-    _PyPth_entries++;
-    _Py_atomic_store_ptr_release(&_PyPth_lock, _PyPth_after);
-    _PyPth_inside = 0;
 }
 
 
@@ -133,7 +109,8 @@ _PyPth_ReadTicks(void)
 void
 _PyPth_InitKernel(_PyPth_thread *self)
 {
-    self->k.tp = __builtin_thread_pointer();
+    self->tp = self->k.tp = __builtin_thread_pointer();
+    self->lends_tp = self->tp_with = self;
     self->tid = (pid_t)syscall(SYS_gettid);
     self->pthread = pthread_self();
     self->timer = -1;
@@ -265,14 +242,51 @@ int
 _PyPth_InitTakeover(void)
 {
     _PyPth_InitMachine();
-    lends = !_PyPth_HasShadowStack();
+    _PyPth_lends = !_PyPth_HasShadowStack();
     return 0;
 }
 
-int
-_PyPth_CanLend(void)
+// Thread pointers.  A kernel thread that is parked, or runs a stub, needs one
+// that nobody else uses: that of a thread that is in.  When a thread goes out
+// on another one's kernel thread, the two exchange theirs: then the kernel
+// thread that is free has not that of the one that runs.
+static void
+give_tp(_PyPth_thread *kernel, _PyPth_thread *thread)
 {
-    return lends;
+    _PyPth_thread *other = thread->tp_with;
+    if (other == kernel) {
+        return;
+    }
+    _PyPth_thread *lender = kernel->lends_tp;
+    other->lends_tp = lender;
+    other->k.tp = lender->tp;
+    lender->tp_with = other;
+    kernel->lends_tp = thread;
+    kernel->k.tp = thread->tp;
+    thread->tp_with = kernel;
+}
+
+// A thread that is out runs on `on`.
+static void
+set_on(_PyPth_thread *thread, _PyPth_thread *on)
+{
+    thread->on = on;
+    on->busy = 1;
+    give_tp(on, thread);
+}
+
+// It does so no more: the kernel thread is about to be parked.
+static void
+set_off(_PyPth_thread *kernel)
+{
+    kernel->busy = 0;
+    if (kernel == _PyPth_first) {
+        // It takes signals, for its own thread.
+        give_tp(kernel, kernel);
+    }
+    if (kernel->wants_first) {
+        _PyPth_MakeReady(kernel);
+    }
 }
 
 // The current thread is out now, on the kernel thread `on`: in Pth, a stub
@@ -281,8 +295,7 @@ static void
 set_out(_PyPth_thread *thread, _PyPth_thread *on, char *stub)
 {
     thread->out = 1;
-    thread->on = on;
-    on->busy = 1;
+    set_on(thread, on);
     assert(thread->stub == NULL);
     thread->stub = stub;
     _PyPth_MaskStale();
@@ -303,9 +316,8 @@ static void
 run_stub(void)
 {
     _PyPth_thread *thread = _PyPth_current;
-    if (thread->ended && thread->pth == NULL) {
-        Py_UNREACHABLE();
-    }
+    // It may have come here by way of `vacant`.
+    _PyPth_after = thread;
     _PyPth_SetKernelMask(_PyPth_carrier, &_PyPth_carrier->sigmask);
     _PyPth_Block(thread);
     _PyPth_RunOn(thread);
@@ -339,7 +351,7 @@ _PyPth_Arrived(_PyPth_thread *self)
             move_to_first(&self->k.sp);
         }
     }
-    _PyPth_SetThreadPointer(self->k.tp);
+    _PyPth_SetThreadPointer(self->tp);
     if (_PyPth_masks_differ) {
         _PyPth_SetKernelMask(_PyPth_carrier, &self->sigmask);
     }
@@ -347,7 +359,7 @@ _PyPth_Arrived(_PyPth_thread *self)
         _PyPth_SetAltstack(_PyPth_carrier, self);
     }
     if (self->has_pending) {
-        _PyPth_DeliverPending(self);
+        self->deliver = 1;
     }
 }
 
@@ -368,7 +380,7 @@ _PyPth_RunOn(_PyPth_thread *thread)
     }
     _PyPth_SetKernelMask(_PyPth_carrier, &thread->sigmask);
     _PyPth_SetAltstack(_PyPth_carrier, thread);
-    _PyPth_Switch(&scrap, thread->sp, thread->k.tp, NULL);
+    _PyPth_Switch(&scrap, thread->sp, thread->tp, NULL);
     Py_UNREACHABLE();
 }
 
@@ -384,10 +396,7 @@ _PyPth_ComeIn(_PyPth_thread *self)
     self->out = 0;
     self->on = NULL;
     _PyPth_MaskStale();
-    kernel->busy = 0;
-    if (kernel->wants_first) {
-        _PyPth_MakeReady(kernel);
-    }
+    set_off(kernel);
     if (self->waiting && self->result != 0) {
         // Only its turn is what it waits for.
         _PyPth_MakeReady(self);
@@ -406,8 +415,10 @@ _PyPth_ComeIn(_PyPth_thread *self)
         _PyPth_Park(&self->sp, &kernel->k, NULL, &_PyPth_lock, _PyPth_after);
     }
     if (self->has_pending) {
-        _PyPth_DeliverPending(self);
+        self->deliver = 1;
     }
+    // It was only woken for that, if it is still blocked.
+    _PyPth_Block(self);
     errno = err;
     return 0;
 }
@@ -448,12 +459,8 @@ _PyPth_GoHome(_PyPth_thread *self)
     int err = errno;
     if (self->out) {
         _PyPth_thread *kernel = self->on;
-        kernel->busy = 0;
-        self->on = self;
-        self->busy = 1;
-        if (kernel->wants_first) {
-            _PyPth_MakeReady(kernel);
-        }
+        set_on(self, self);
+        set_off(kernel);
         quiet_kernel(kernel);
         _PyPth_Park(&self->k.sp, &kernel->k, &self->k, &_PyPth_lock,
                     _PyPth_after);
@@ -471,7 +478,7 @@ _PyPth_GoHome(_PyPth_thread *self)
             leave_to_other(self, stub);
         }
     }
-    lock_slowly();
+    _PyPth_LockSlowly();
     errno = err;
 }
 
@@ -621,7 +628,7 @@ _PyPth_FinishIdle(void)
         kick_came = 0;
         _PyPth_kicks++;
     }
-    lock_slowly();
+    _PyPth_LockSlowly();
     assert(_PyPth_after == _PyPth_IDLE);
     _PyPth_after = _PyPth_current;
     if (_PyPth_monitor_sleeps) {
@@ -641,12 +648,32 @@ _PyPth_AwaitArrivals(void)
     {
         (void)syscall(SYS_sched_yield);
     }
-    lock_slowly();
+    _PyPth_LockSlowly();
     _PyPth_after = _PyPth_current;
 }
 
 
 /* Fork */
+
+// The child of a foreign thread: what Pth was about to do is done by whoever
+// comes in first.
+void
+_PyPth_ForgetCarrier(void)
+{
+    _PyPth_thread *thread = _PyPth_current;
+    idle_state = 0;
+    kick_came = 0;
+    char *stub = new_stub();
+    if (stub == NULL) {
+        Py_FatalError("no memory for a stack");
+    }
+    thread->out = 1;
+    thread->on = thread;
+    thread->busy = _PyPth_first->busy = 1;
+    thread->stub = stub;
+    vacant = stub_context(stub);
+    _PyPth_after = _PyPth_VACANT;
+}
 
 void
 _PyPth_ForgetKernels(_PyPth_thread *self)
@@ -658,6 +685,8 @@ _PyPth_ForgetKernels(_PyPth_thread *self)
     self->k.go = 0;
     self->busy = 0;
     self->wants_first = 0;
+    self->k.tp = self->tp;
+    self->lends_tp = self->tp_with = self;
     self->kmask = self->sigmask;
     self->alt_owner = self->has_altstack ? self : NULL;
     _PyPth_first = _PyPth_carrier = self;

@@ -524,6 +524,7 @@ int
 _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
              Py_uintptr_t *ident, struct _PyPth_job **pjob)
 {
+    static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
     static char initialized = 0;
     struct _PyPth_job *job = NULL;
     _PyPth_thread *thread = NULL;
@@ -533,19 +534,21 @@ _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
             return -1;
         }
     }
+    // Interpreters with GILs of their own may start the first one at once.
+    (void)pthread_mutex_lock(&init_lock);
     if (!initialized) {
-        if (_PyPth_TakeSignal() < 0 || start_pth() < 0
-            || _PyPth_InitTakeover() < 0)
-        {
-            goto error;
-        }
-        initialized = 1;
+        initialized = (_PyPth_TakeSignal() == 0 && start_pth() == 0
+                       && _PyPth_InitTakeover() == 0);
     }
-    if (_PyPth_StartMonitor() < 0) {
+    int ready = initialized;
+    (void)pthread_mutex_unlock(&init_lock);
+    if (!ready) {
         goto error;
     }
     _PyPth_Lock();
-    if (_PyPth_ReserveTimers(_PyPth_nthreads + 1 + MAX_POOLED) < 0) {
+    if (_PyPth_StartMonitor() < 0
+        || _PyPth_ReserveTimers(_PyPth_nthreads + 1 + MAX_POOLED) < 0)
+    {
         _PyPth_Unlock();
         goto error;
     }
@@ -684,10 +687,19 @@ after_fork_in_child(void)
     _PyPth_arriving = 0;
     _PyPth_ForgetMonitor();
     _PyPth_thread *self = _PyPth_self;
-    if (self == NULL || !_PyPth_IsCurrent()) {
-        // The child of a foreign thread has no Python thread.
-        _PyPth_after = _PyPth_current;
-        _PyPth_current->nogil = 1;
+    if (_PyPth_CanLend() && !_PyPth_IsCurrent()) {
+        // The child of a foreign thread has no Python thread that we know.
+        pool = finished = _PyPth_threads = NULL;
+        npooled = 0;
+        _PyPth_main.pthread = 0;
+        _PyPth_nthreads = 1;
+        _PyPth_ForgetOthers();
+        _PyPth_ForgetCarrier();
+        _PyPth_Unlock();
+        return;
+    }
+    if (self == NULL) {
+        // No thread was ever started.
         _PyPth_Unlock();
         return;
     }

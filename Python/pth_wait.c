@@ -463,15 +463,16 @@ static PyTime_t last_poll = 0;
 /* Signals.  Python's handlers run in the main thread, wherever the kernel
    delivered the signal: if it waits, its wait has to end. */
 
-static volatile sig_atomic_t signals = 0;     // received
-static sig_atomic_t signals_told = 0;         // that the main thread knows of
+static int signals = 0;           // received
+static int signals_told = 0;      // that the main thread knows of
 static volatile sig_atomic_t received[_NSIG]; // which ones, since
 
 void
 _PyPth_SignalReceived(int signum)
 {
     received[signum] = 1;
-    signals = (sig_atomic_t)((unsigned int)signals + 1);
+    // Handlers may run on several kernel threads at once.
+    (void)_Py_atomic_add_int(&signals, 1);
     _PyPth_EndIdle();
     _PyPth_KickIdle();
     if (_PyPth_nthreads > 1) {
@@ -508,7 +509,7 @@ tell_thread(_PyPth_thread *thread, const sigset_t *set)
 static void
 tell_signals(void)
 {
-    signals_told = signals;
+    signals_told = _Py_atomic_load_int(&signals);
     sigset_t set;
     sigemptyset(&set);
     for (int signum = 1; signum < _NSIG; signum++) {
@@ -535,6 +536,17 @@ tell_signals(void)
 
 /* The wait itself */
 
+// By threads that are out, foreign ones, or the monitor, which looks.
+static char woken_by_others = 0;
+
+int
+_PyPth_WokenByOthers(void)
+{
+    int woken = woken_by_others && (woken_head != NULL || nurgent > 0);
+    woken_by_others = 0;
+    return woken;
+}
+
 void
 _PyPth_MakeReady(_PyPth_thread *thread)
 {
@@ -551,6 +563,9 @@ _PyPth_MakeReady(_PyPth_thread *thread)
     default:
         // It waits in the kernel for all.
         break;
+    }
+    if (_PyPth_after != _PyPth_self) {
+        woken_by_others = 1;
     }
     if (_PyPth_after == _PyPth_IDLE) {
         _PyPth_KickIdle();
@@ -640,7 +655,7 @@ _PyPth_EndIdle(void)
 int
 _PyPth_SignalsCame(void)
 {
-    return signals != signals_told;
+    return _Py_atomic_load_int(&signals) != signals_told;
 }
 
 static void
@@ -664,7 +679,7 @@ sleep_at_most(PyTime_t ns, const sigset_t *mask)
         for (int signum = 1; signum < _NSIG; signum++) {
             received[signum] = 1;
         }
-        signals = (sig_atomic_t)((unsigned int)signals + 1);
+        (void)_Py_atomic_add_int(&signals, 1);
     }
     last_poll = monotonic();
 }
@@ -687,9 +702,7 @@ idle(_PyPth_thread *self)
 {
     if (_PyPth_arriving > 0) {
         _PyPth_AwaitArrivals();
-        if (_PyPth_AnyWoken()) {
-            return;
-        }
+        return;
     }
     PyTime_t left = (PyTime_t)INT_MAX * 1000000000;       // 68 years
     if (ntimers > 0) {
@@ -734,6 +747,21 @@ void
 _PyPth_Block(_PyPth_thread *self)
 {
     while (_PyPth_IsBlocked(self) || self->ended) {
+        if (self->deliver && !self->out) {
+            if (self->stub != NULL) {
+                // In its own context, see _PyPth_ComeIn().
+                return;
+            }
+            // The handlers run outside of the backend, as if it did not wait.
+            self->deliver = 0;
+            _PyPth_Unlock();
+            _PyPth_DeliverPending(self);
+            _PyPth_Lock();
+            if (!_PyPth_IsCurrent()) {
+                (void)_PyPth_ComeIn(self);
+            }
+            continue;
+        }
         (void)_PyPth_LookAround(0);
         if (!_PyPth_IsBlocked(self) && !self->ended) {
             break;
@@ -742,7 +770,9 @@ _PyPth_Block(_PyPth_thread *self)
             run_woken(self);
         }
         else if (nready > 0) {
-            if (self->ended) {
+            // pth_exit() of Pth's main thread waits for all others, and may end
+            // the process (pth_lib.c): it stays.
+            if (self->ended && self != &_PyPth_main) {
                 leave_pth(self);
             }
             await(self);
@@ -773,22 +803,26 @@ _PyPth_BlockForFirst(_PyPth_thread *self)
     self->wants_first = 0;
 }
 
+static inline int
+can_carry(_PyPth_thread *thread)
+{
+    return !thread->busy && !thread->ended && thread != _PyPth_carrier
+           && thread->place != PTH_NONE;
+}
+
 _PyPth_thread *
 _PyPth_NextCarrier(void)
 {
-    for (_PyPth_thread *t = woken_head; t != NULL; t = t->woken_next) {
-        if (!t->out && !t->busy && t != _PyPth_carrier) {
-            return t;
-        }
+    if (woken_head != NULL && can_carry(woken_head)) {
+        return woken_head;
     }
     for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
-        if (!t->out && !t->ended && !t->busy && t != _PyPth_carrier
-            && t->place != PTH_NONE)
-        {
+        // The first one had to be freed when its thread wants it.
+        if (can_carry(t) && t != _PyPth_first) {
             return t;
         }
     }
-    return NULL;
+    return can_carry(_PyPth_first) ? _PyPth_first : NULL;
 }
 
 static void
@@ -832,7 +866,7 @@ wait_in_kernel(_PyPth_queue *queue, PyTime_t deadline, int flags)
             left.tv_nsec = (long)(ns % 1000000000);
             timeout = &left;
         }
-        sig_atomic_t before = signals;
+        int before = _Py_atomic_load_int(&signals);
         _PyPth_Unlock();
         long result = _PyPth_Futex(&w.k.go, FUTEX_WAIT_PRIVATE, 0, timeout);
         int interrupted = (result == -EINTR && signals != before
@@ -1026,9 +1060,8 @@ _PyPth_CondWait(_PyPth_cond *cond)
         cond->next_waited = waited_gils;
         waited_gils = cond;
     }
-    if (_PyPth_monitor_sleeps) {
-        _PyPth_WakeMonitor();
-    }
+    // Nobody else asks the holder.  Without memory for it, waiting is all.
+    (void)_PyPth_StartMonitor();
     (void)_PyPth_Wait(&cond->waiters, _PyPth_FOREVER, 0);
 }
 
@@ -1090,6 +1123,10 @@ _PyPth_EndSliceOf(_PyPth_thread *thread, int only_look)
 // measures how long a step is.
 uint64_t _PyPth_long_ticks = 150000;
 
+// The next call without the GIL is to be timed: the monitor says so in each
+// tick, and hand-offs need not look at the clock.
+volatile int _PyPth_time_calls = 0;
+
 void
 _PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
 {
@@ -1144,7 +1181,8 @@ _PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
         }
         _PyPth_Unlock();
     }
-    if (self != NULL) {
+    if (self != NULL && _PyPth_time_calls) {
+        _PyPth_time_calls = 0;
         self->dropped_at = _PyPth_ReadTicks();
     }
 }
@@ -1165,7 +1203,7 @@ _PyPth_GILTaken(struct _gil_runtime_state *gil)
     if (self->dropped_at != 0) {
         if (!self->waited) {
             if (_PyPth_ReadTicks() - self->dropped_at > _PyPth_long_ticks) {
-                self->long_calls = (char)Py_MIN(self->long_calls + 2, 4);
+                self->long_calls = 2;
             }
             else if (self->long_calls > 0) {
                 self->long_calls--;
@@ -1192,6 +1230,9 @@ _PyPth_CondFini(_PyPth_cond *cond)
     }
     cond->waited = 0;
     _PyPth_thread *self = _PyPth_self;
+    if (self != NULL && !_PyPth_IsCurrent() && _PyPth_CanLend()) {
+        _PyPth_TakeTurn(self);
+    }
     for (int n = _PyPth_nthreads; n > 1 && _PyPth_IsCurrent(); n--) {
         if (woken_head == NULL && nready == 0) {
             break;
@@ -1251,10 +1292,13 @@ _PyPth_ForgetOthers(void)
     _PyPth_slice_expired = 0;
     _PyPth_ForgetFds();
     signals_told = signals;
+    _PyPth_nwaitmasks = 0;
     _PyPth_thread *self = _PyPth_self;
-    self->counted = 0;
-    self->urgent = 0;
-    self->timer = -1;
-    self->fds = NULL;
-    _PyPth_nwaitmasks = self->has_waitmask;
+    if (self != NULL) {
+        self->counted = 0;
+        self->urgent = 0;
+        self->timer = -1;
+        self->fds = NULL;
+        _PyPth_nwaitmasks = self->has_waitmask;
+    }
 }

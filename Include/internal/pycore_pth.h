@@ -46,8 +46,38 @@ struct pollfd;
    thread runs that GNU Pth schedules, the lock is set to that thread, which
    takes it without asking anybody. */
 
-extern void _PyPth_Lock(void);
-extern void _PyPth_Unlock(void);
+extern _Py_thread_local struct _PyPth_thread *_PyPth_self;
+extern _Py_thread_local char _PyPth_inside;
+extern struct _PyPth_thread *_PyPth_lock;
+extern struct _PyPth_thread *_PyPth_after;
+extern unsigned long _PyPth_entries;
+extern void _PyPth_LockSlowly(void);
+
+#define _PyPth_BUSY ((struct _PyPth_thread *)1)
+
+static inline void
+_PyPth_Lock(void)
+{
+    struct _PyPth_thread *self = _PyPth_self, *held = self;
+    assert(!_PyPth_inside);
+    _PyPth_inside = 1;
+    if (self != NULL
+        && _Py_atomic_compare_exchange_ptr(&_PyPth_lock, &held, _PyPth_BUSY))
+    {
+        _PyPth_after = self;
+        return;
+    }
+    _PyPth_LockSlowly();
+}
+
+static inline void
+_PyPth_Unlock(void)
+{
+    assert(_PyPth_inside);
+    _PyPth_entries++;
+    _Py_atomic_store_ptr_release(&_PyPth_lock, _PyPth_after);
+    _PyPth_inside = 0;
+}
 
 /* Waiting */
 
