@@ -2,11 +2,12 @@
 //
 // Pth switches by swapcontext(), which sets the signal mask, twice a hand-off
 // (into the scheduler and out of it): half of the time that a hand-off takes.
-// The mask rarely differs from thread to thread, and the scheduler, which
-// blocks all signals, may as well run with the mask of the thread before.  So
-// the executable (or libpython) defines swapcontext(), and what Pth asks of it
-// is done here: with the registers that a function has to keep (System V ABI,
-// AMD64 supplement, 3.2.1), and with a system call only if the masks differ.
+// The mask rarely differs from thread to thread, it is set where it does
+// (pth_takeover.c), and the scheduler, which blocks all signals, may as well
+// run with the mask of the thread before.  So the executable (or libpython)
+// defines swapcontext(), and what Pth asks of it is done here, with the
+// registers that a function has to keep (System V ABI, AMD64 supplement,
+// 3.2.1).
 //
 // What this has saved is told from what getcontext(), makecontext() and the C
 // library's swapcontext() have left by its program counter, and only this goes
@@ -89,23 +90,13 @@ has_shadow_stack(void)
     return ssp != 0;
 }
 
-// The kernel's part of a mask is 64 bits; the rest may be anything.
-static inline int
-same_mask(const sigset_t *a, const sigset_t *b)
-{
-    return memcmp(a, b, 64 / 8) == 0;
-}
-
 MAPPED int
 swapcontext(ucontext_t *from, const ucontext_t *to)
 {
-    static const ucontext_t *scheduler = NULL;
     static char plain = -1;
-    // The one in force, while the scheduler runs.
-    static sigset_t mask;
 
     int saved = (to->uc_mcontext.gregs[REG_RIP] == MARK);
-    if (!saved && !(_PyPth_in_pth && _PyPth_IsKernelThread())) {
+    if (!saved && !_PyPth_inside) {
         return real(swapcontext)(from, to);
     }
     if (plain < 0) {
@@ -114,21 +105,10 @@ swapcontext(ucontext_t *from, const ucontext_t *to)
     if (plain) {
         return real(swapcontext)(from, to);
     }
-    if (scheduler == NULL) {
-        // Threads call, and they have nowhere else to go.
-        scheduler = to;
-    }
-    if (to == scheduler) {
-        mask = _PyPth_current->sigmask;
-        from->uc_sigmask = mask;
-        if (!saved) {
-            // setcontext() would block all signals, and going back to the
-            // thread would have to unblock them.
-            ((ucontext_t *)to)->uc_sigmask = mask;
-        }
-    }
-    else if (saved && !same_mask(&to->uc_sigmask, &mask)) {
-        (void)_PyPth_sys_sigmask(SIG_SETMASK, &to->uc_sigmask, NULL);
+    if (!saved) {
+        // setcontext() would set the mask that was in force when the context
+        // was made.
+        ((ucontext_t *)to)->uc_sigmask = _PyPth_carrier->kmask;
     }
     from->uc_mcontext.gregs[REG_RIP] = MARK;
     void **sp = (void **)&from->uc_mcontext.gregs[REG_RSP];
@@ -147,16 +127,13 @@ swapcontext(ucontext_t *from, const ucontext_t *to)
 DECLARE_REAL(swapcontext)
 
 // The sanitizer's swapcontext() prints a warning that it does not know the
-// stacks, and forgets what is poisoned in them.  It is told of those of
-// threads (pth_stack.c), so Pth's calls, of which pth_init() makes the first,
-// go to the C library's.
+// stacks, and forgets what is poisoned in them.  Threads are pthreads, whose
+// stacks it knows, so Pth's calls go to the C library's.
 MAPPED int
 swapcontext(ucontext_t *from, const ucontext_t *to)
 {
     static __typeof__(&swapcontext) plain = NULL;
-    if (!_PyPth_IsKernelThread()
-        || (_PyPth_main.tid != NULL && !_PyPth_in_pth))
-    {
+    if (!_PyPth_inside) {
         return real(swapcontext)(from, to);
     }
     if (plain == NULL) {

@@ -5,35 +5,64 @@
 #define Py_PTH_INTERNAL_H
 
 #include "Python.h"
-#include "pycore_pystate.h"       // _Py_tss_tstate
 #include "pycore_pth.h"           // _PyPth_queue
+#include "pycore_pystate.h"       // _Py_tss_tstate
 #include "pycore_time.h"          // PyTime_MonotonicRaw()
 
 #include <errno.h>
 #include <poll.h>
 #include <pth.h>
-#include <pthread.h>              // pthread_self()
-#include <setjmp.h>
-#include <signal.h>               // sig_atomic_t
+#include <pthread.h>              // pthread_t
+#include <signal.h>               // sigset_t
 #include <stdlib.h>               // malloc(), see below
-#include <time.h>                 // timer_t
+#include <time.h>
+#include <ucontext.h>
 
 // The backend takes its memory from malloc() itself.  Threads outlive
-// Py_Finalize(), and the allocators that are set for the next Py_Initialize();
-// and PyMem_RawMalloc() may come here: tracemalloc keeps a TSS value.
+// Py_Finalize(), and the allocators that are set for the next Py_Initialize().
 
-// Where a thread is, seen from the scheduler.
+// A kernel thread, as the assembler of pth_machine.h knows it.
+typedef struct {
+    int go;                       // set, and a futex: leave _PyPth_Park()
+    void *sp;                     // the context to go on with
+    void *tp;                     // a thread pointer that is free for it
+    void *park_sp;                // a stack to park on, or NULL: where it is
+} _PyPth_kernel;
+
+// Where a thread is, seen from the scheduler of Pth.
 typedef enum {
+    PTH_NONE,                     // Pth does not know it
+    PTH_NEW,                      // suspended, and has not run yet
     PTH_RUNNING,                  // the current thread
     PTH_READY,                    // in Pth's queues of new and ready threads
     PTH_AWAITING,                 // in pth_cond_await()
 } _PyPth_place;
 
-// One record a Python thread.  Its address is the thread's ident.
+// One record a Python thread.  See the table of states in docs/design.md.
 typedef struct _PyPth_thread {
-    pth_t tid;                    // NULL before pth_init(): the main thread
+    /* Kernel threads (pth_takeover.c) */
+    _PyPth_kernel k;              // its own
+    void *tp;                     // its thread pointer
+    struct _PyPth_thread *lends_tp;       // k.tp is that thread's
+    struct _PyPth_thread *tp_with;        // who has its own in k.tp
+    void *sp;                     // its context, while it is in, and left
+                                  // the outside by _PyPth_Park()
+    char out;                     // not scheduled by Pth: runs by itself, on
+    struct _PyPth_thread *on;     // this thread's kernel thread
+    char busy;                    // a thread that is out runs on its kernel
+                                  // thread
+    char ended;
+    char wants_first;             // waits for the first kernel thread
+    char kernel_wait;             // a record of a wait that is no thread: its
+                                  // kernel thread waits, on k.go
+    char *stub;                   // the stack that stands for it while it is
+                                  // out, or NULL
+    pid_t tid;                    // the ID of its kernel thread
+    sigset_t kmask;               // the signal mask of that, as we know it
+    struct _PyPth_thread *alt_owner;  // whose alternate stack it has
 
     /* The scheduler's view (pth_wait.c) */
+    pth_t pth;                    // NULL: Pth has not seen it yet
     _PyPth_place place;
     char suspended;               // taken out of Pth's waiting queue
     char counted;                 // counted in `nready`
@@ -59,66 +88,147 @@ typedef struct _PyPth_thread {
     struct _PyPth_fdwait *fdwaits;        // or NULL
     char hinted;                  // the last `revents` may be wrong
     char unchecked;               // see _PyPth_CheckWaits()
-    struct _PyPth_thread *woken_next;     // in the list of the woken
+    char in_woken;                // in the list of the woken
+    struct _PyPth_thread *woken_next;
     struct _PyPth_thread *await_next, *await_prev;  // awaiting, not suspended
     unsigned int signals_seen;    // signals that have ended a wait
 
+    /* How long its calls without the GIL take (pth_takeover.c) */
+    char nogil;                   // has dropped the GIL
+    struct _gil_runtime_state *gil;       // that it has taken last
+    char long_calls;              // above 1: its last ones took long
+    char waited;                  // has waited since it dropped the GIL
+    uint64_t dropped_at;          // in ticks
+
     /* The thread itself (pth_thread.c) */
     struct _PyPth_thread *all_next, *all_prev;
-    unsigned int number;          // of the start: 0 is the first thread
+    pthread_t pthread;
     void (*func)(void *);
     void *arg;
-    sigset_t start_mask;          // of the thread that started it
-    sigjmp_buf exit_jump;         // where PyThread_exit_thread() goes
     struct _PyPth_job *job;       // what joiners wait for
-    char *stack;
-    size_t stacksize;             // as asked for: 0 is the default
-#ifdef WITH_VALGRIND
-    unsigned int valgrind_stack;  // what valgrind calls its stack
-#endif
-#ifdef _Py_ADDRESS_SANITIZER
-    const void *asan_stack;       // where it is for the sanitizer
-    size_t asan_size;
-    void *asan_fake_stack;        // its own, while the thread is away
-#endif
+    char pooled;                  // its kernel thread may be used again
     struct _PyPth_thread *parked_next;
 
     /* Signals (pth_signal.c) */
     sigset_t sigmask;             // its mask
-    sigset_t pending;             // sent to it while it blocked them,
+    sigset_t pending;             // sent to it while it was not running,
     char has_pending;             // if any ever was
+    char deliver;                 // its handlers shall run
     char has_waitmask;            // waits with another mask
     sigset_t waitmask;
     const sigset_t *sigwait;      // what it waits for in sigwait(), or NULL
+    stack_t altstack;             // its alternate stack,
+    char has_altstack;            // if it has one
 
     int entry_errno;              // when a mapped call began (pth_syscalls.h)
-
-    /* Thread specific storage (thread_pth.h) */
-    struct {
-        void *value;
-        unsigned int sequence;    // of the key when the value was set
-    } *tss;
-    int ntss;
 } _PyPth_thread;
 
-extern _PyPth_thread _PyPth_main;         // the thread that initialized Python
-extern _PyPth_thread *_PyPth_threads;     // those alive, linked by all_next
-extern _PyPth_thread *_PyPth_current;     // the running thread
-extern unsigned int _PyPth_generation;    // forks since the process began
-extern volatile sig_atomic_t _PyPth_nthreads;     // threads alive, or
-                                                  // being started
+// _PyPth_self is NULL for a kernel thread that Python has not started and that
+// was not the first to initialize it: it has no record.  _PyPth_inside: the
+// calling thread has locked the backend, or is away in Pth; a signal handler
+// that interrupts it must make plain calls.
+// It runs a signal handler of C.
+extern _Py_thread_local char _PyPth_in_handler;
+// It is the child of a vfork(), which runs in its parent's memory.
+extern _Py_thread_local char _PyPth_vforked;
 
-// The kernel thread that runs Python threads.
-extern pthread_t _PyPth_kernel_thread;
-extern pid_t _PyPth_kernel_pid, _PyPth_kernel_tid;
+extern _PyPth_thread _PyPth_main;         // the thread that initialized Python
+extern _PyPth_thread *_PyPth_first;       // whose kernel thread runs nobody
+                                          // else's Python code: the first one
+                                          // of the process
+extern _PyPth_thread *_PyPth_threads;     // those alive, linked by all_next
+extern unsigned int _PyPth_generation;    // forks since the process began
+extern volatile int _PyPth_nthreads;      // threads alive, or being started
+extern volatile int _PyPth_no_threads;    // the last of them has ended
+// Then, from the monitor: end the process if nobody else lives.
+extern void _PyPth_ExitWithLast(void);
+
+/* pth_takeover.c */
+
+// What the lock holds (_PyPth_lock): the thread that runs on the carrier,
+// outside of the backend, _PyPth_BUSY, or one of these.  What it will hold
+// when it is unlocked is in _PyPth_after, and how often it was in
+// _PyPth_entries.
+#define _PyPth_IDLE ((_PyPth_thread *)2)  // the carrier waits in the kernel
+#define _PyPth_VACANT ((_PyPth_thread *)3)        // there is no carrier
+extern _PyPth_thread *_PyPth_current;     // the current thread of Pth
+extern _PyPth_thread *_PyPth_carrier;     // whose kernel thread carries
+
+// Does the caller, who has locked the backend, run on the carrier?
+static inline int
+_PyPth_IsCurrent(void)
+{
+    return _PyPth_self != NULL && _PyPth_after == _PyPth_self;
+}
+
+// The process starts its first thread.  Return 0, or -1 and errno.
+extern int _PyPth_InitTakeover(void);
+// Can threads be scheduled by Pth at all?
+extern int _PyPth_lends;
+static inline int
+_PyPth_CanLend(void)
+{
+    return _PyPth_lends;
+}
+// The calling thread, which is out, goes to wait in Pth: `self->waiting` and
+// what it waits for are set.  Returns when that is over, in.  Return 0, or -1
+// if there is no memory, and nothing has changed.
+extern int _PyPth_ComeIn(_PyPth_thread *self);
+// The calling thread runs on its own kernel thread from now on, out.
+// Called, and returns, with the backend locked.
+extern void _PyPth_GoHome(_PyPth_thread *self);
+// The current thread makes room for others, who can run: it goes on out.
+// Called with the backend locked; returns when it is unlocked.
+extern void _PyPth_MakeRoom(_PyPth_thread *self);
+// The calling thread is about to make a call that is likely to block: if
+// others can run, it makes room for them.
+extern void _PyPth_BeforeLongCall(void);
+// The same for another one, by the monitor.  Return 0, or -1 if nobody can
+// take over, and the backend is still locked.
+extern int _PyPth_TakeOver(void);
+// The kernel thread of the caller has come to a thread that Pth has chosen.
+extern void _PyPth_Arrived(_PyPth_thread *self);
+// Make the thread run on the kernel thread that calls this, which is on a
+// stack of its own.
+extern void _Py_NO_RETURN _PyPth_RunOn(_PyPth_thread *thread);
+// Give the calling kernel thread a record: for the thread that initializes
+// Python.
+extern void _PyPth_InitKernel(_PyPth_thread *self);
+// A thread that waits in the kernel for all others can go on, or has to look
+// again: end that wait.  Async-signal-safe.
+extern void _PyPth_KickIdle(void);
+extern volatile unsigned int _PyPth_kicks;        // that have come
+extern void _PyPth_BeginIdle(void);
+extern void _PyPth_FinishIdle(void);
+// Wait a moment for a kernel thread that has just been started, without a call
+// that waits.
+extern void _PyPth_AwaitArrivals(void);
+// Send `thread`, which runs on it, away from the first kernel thread.
+extern void _PyPth_Expel(_PyPth_thread *thread);
+// The first kernel thread is wanted by its own thread.
+extern void _PyPth_FreeFirst(void);
+// Make the mask and the alternate stack of the kernel thread those of the
+// thread that runs on it.
+extern void _PyPth_SetKernelMask(_PyPth_thread *kernel, const sigset_t *mask);
+extern void _PyPth_SetAltstack(_PyPth_thread *kernel, _PyPth_thread *thread);
+// A stack for a thread's stub, of `size` bytes, or NULL.
+extern char *_PyPth_NewStub(size_t *size);
+extern void _PyPth_FreeStub(char *stack);
+// In the child of a fork, where `self` runs.
+extern void _PyPth_ForgetKernels(_PyPth_thread *self);
+// In that of a thread that has no record.
+extern void _PyPth_ForgetCarrier(void);
+extern long _PyPth_Futex(int *word, int op, int value,
+                         const struct timespec *timeout);
+extern void _PyPth_WakeKernel(_PyPth_kernel *k);
+// A clock for short times.
+extern uint64_t _PyPth_ReadTicks(void);
 
 /* pth_thread.c */
 
 // The version suffix of a libpth with the patches of this repository (pth/),
-// or NULL: the plain one.  With it
-// - waiting threads cost the scheduler nothing, so there is no need to suspend
-//   them;
-// - a switch carries the signal mask along that was set by pth_sigmask().
+// or NULL: the plain one.  With it waiting threads cost the scheduler nothing,
+// so there is no need to suspend them.
 extern const char *_PyPth_LibraryPatches(void);
 
 extern int _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize,
@@ -126,60 +236,91 @@ extern int _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize,
                         struct _PyPth_job **job);
 extern void _PyPth_Join(struct _PyPth_job *job);
 extern void _PyPth_Detach(struct _PyPth_job *job);
-extern void _Py_NO_RETURN _PyPth_Exit(void);
-// Take the calling kernel thread for the one that runs Python threads.
+extern void _Py_NO_RETURN _PyPth_Exit(void *value);
+// The calling kernel thread initializes Python.
 extern void _PyPth_Adopt(void);
-// The thread alive with this ident, or NULL.
+// The thread alive with this ident, or NULL.  Locked.
 extern _PyPth_thread *_PyPth_FindThread(unsigned long ident);
-
-/* pth_stack.c */
-
-// The size of a thread's stack in bytes where nobody asks for another:
-// `ulimit -s`, 8 MiB where that is unlimited (as glibc's pthread_create()).
-extern size_t _PyPth_DefaultStackSize(void);
-// Give `thread` a stack of `size` bytes above a guard page.  Return 0, or -1
-// and errno.
-extern int _PyPth_NewStack(_PyPth_thread *thread, size_t size);
-extern void _PyPth_FreeStack(_PyPth_thread *thread, size_t size);
-// The kernel thread has left the stack of `from` for that of `to`.
-#ifdef _Py_ADDRESS_SANITIZER
-extern void _PyPth_SwitchedStack(_PyPth_thread *from, _PyPth_thread *to);
-#else
-#  define _PyPth_SwitchedStack(from, to) ((void)0)
-#endif
+// Is it that of a thread that has ended, but whose kernel thread is kept?
+extern int _PyPth_IsFinished(unsigned long ident);
+// Make the thread known to Pth, where it will call func().  Return 0, or -1.
+extern int _PyPth_Spawn(_PyPth_thread *thread);
+// Threads whose kernel threads have not begun yet.
+extern volatile int _PyPth_arriving;
+// Free the record of a thread that has ended.
+extern void _PyPth_FreeThread(_PyPth_thread *thread);
 
 /* pth_wait.c */
 
 static inline int
 _PyPth_IsBlocked(_PyPth_thread *thread)
 {
-    return thread->waiting && thread->result == 0;
+    return thread->out || (thread->waiting && thread->result == 0);
 }
 
-// A new thread is in Pth's queue: it counts as ready.
-extern void _PyPth_Ready(_PyPth_thread *thread);
-// The calling thread runs for the first time.
-extern void _PyPth_Enter(_PyPth_thread *self);
-// Wait until `self->func` is set; never return if `surplus` and another thread
-// is ready, but end the calling thread by way of `leave`.
-extern void _PyPth_Park(_PyPth_thread *self, int surplus,
-                        void (*leave)(_PyPth_thread *));
 // End the wait of `thread` with `result`.
 extern void _PyPth_WakeThread(_PyPth_thread *thread, _PyPth_result result);
+// The thread, which does not wait, is to run as soon as it can.
+extern void _PyPth_MakeReady(_PyPth_thread *thread);
+// Run others until `self` can go on, or has ended and others are ready.
+extern void _PyPth_Block(_PyPth_thread *self);
+// The same until `self` has the first kernel thread.
+extern void _PyPth_BlockForFirst(_PyPth_thread *self);
+// The bookkeeping when Pth has come to a thread.
+extern void _PyPth_CameBack(_PyPth_thread *self);
+// Look who can go on by now.  Return true if somebody can.
+extern int _PyPth_LookAround(int slice_ended);
+// A thread whose kernel thread is parked: the next one to run if possible.
+// NULL: there is none.
+extern _PyPth_thread *_PyPth_NextCarrier(void);
 // Make room for the deadlines of `nthreads` threads.  Return 0, or -1.
 extern int _PyPth_ReserveTimers(int nthreads);
+// Somebody waits for a descriptor, has a deadline, or can run.
+extern int _PyPth_SomeoneWaits(void);
+// Somebody can run.
+extern int _PyPth_AnyReady(void);
+// A thread whose slice has ended could go on.
+extern int _PyPth_SomeoneComputes(void);
+// The same, by others than the current thread, since the last call.
+extern int _PyPth_WokenByOthers(void);
+// Somebody has been woken, and has not run since.
+extern int _PyPth_AnyWoken(void);
 // In the child of a fork: no other thread waits or is ready any more.
 extern void _PyPth_ForgetOthers(void);
-// True if a thread waits for a descriptor or has a deadline.
-// Async-signal-safe.
-extern int _PyPth_SomeoneWaits(void);
-// True if a thread whose slice has ended could go on.
-extern int _PyPth_SomeoneComputes(void);
-// A signal has come in: do not go to sleep, or wake up.  Async-signal-safe;
-// for handlers that run in the kernel thread that runs Python.
+// The wait in the kernel, if any, shall not begin.  Async-signal-safe.
 extern void _PyPth_EndIdle(void);
-// True between the call into Pth and the return from it.
-extern int _PyPth_in_pth;
+extern unsigned long _PyPth_switches;     // passes of the scheduler
+// Have signals come in that nobody was told of?
+extern int _PyPth_SignalsCame(void);
+
+// For the monitor, which has locked the backend.  Ask those who have held a
+// GIL for a slice while others wait for it.  Return true if any is waited for.
+extern int _PyPth_CheckGILs(PyTime_t now, PyTime_t slice);
+// The current thread has used up its slice, or shall look for others that have
+// just been woken.
+extern void _PyPth_EndSliceOf(_PyPth_thread *thread, int only_look);
+extern volatile int _PyPth_slice_expired;
+// See _PyPth_GILDropped().
+extern uint64_t _PyPth_long_ticks;
+extern volatile int _PyPth_time_calls;
+
+// The calling thread, which is out, comes in when it is its turn.
+extern void _PyPth_TakeTurn(_PyPth_thread *self);
+
+/* thread_pth.h */
+
+// The keys that PyThread_tss_create() has made.
+extern char _PyPth_tss_keys[];
+
+/* pth_monitor.c */
+
+// See that the monitor runs.  Return 0, or -1 and errno.
+extern int _PyPth_StartMonitor(void);
+// The process has something to do: the monitor shall watch.
+extern volatile int _PyPth_monitor_sleeps;
+extern void _PyPth_WakeMonitor(void);
+// In the child of a fork.
+extern void _PyPth_ForgetMonitor(void);
 
 /* pth_poll.c */
 
@@ -192,9 +333,9 @@ extern int _PyPth_InsertFds(_PyPth_thread *thread, struct pollfd *fds,
 extern void _PyPth_RemoveFds(_PyPth_thread *thread);
 // Wait until a descriptor is ready, or a signal comes in that `mask` lets
 // through (NULL: the mask is left alone), but at most for `timeout`, which is
-// relative and may be changed (NULL: only look).  Wake the threads whose
-// descriptors are ready.  Return 1 if a signal handler was run instead, else
-// 0.  Keeps errno.
+// relative and may be changed (NULL: only look).  The backend is not locked
+// meanwhile.  Wake the threads whose descriptors are ready.  Return 1 if a
+// signal handler was run instead, else 0.  Keeps errno.
 extern int _PyPth_PollFds(volatile struct timespec *timeout,
                           const sigset_t *mask);
 // Defined if the kernel reads `timeout` itself, at the beginning of the wait:
@@ -203,7 +344,7 @@ extern int _PyPth_PollFds(volatile struct timespec *timeout,
 #if SIZEOF_LONG == 8
 #  define _PyPth_TIMEOUT_IN_PLACE
 #endif
-// The descriptors from `first` to `last` are about to be closed.
+// The descriptors from `first` to `last` are about to be closed.  Not locked.
 extern void _PyPth_ClosingFds(unsigned int first, unsigned int last);
 // In the child of a fork.
 extern void _PyPth_ForgetFds(void);
@@ -221,76 +362,36 @@ extern int _PyPth_Unchecked(void);
 // Check it.
 extern void _PyPth_CheckWaits(void);
 
-/* pth_slice.c */
-
-// Start the timer unless it runs.  Return 0, or -1 and errno.
-extern int _PyPth_StartSlices(void);
-// Handle the signal of the time slice and let it through.  Return 0, or -1 and
-// errno.
-extern int _PyPth_TakeSliceSignal(void);
-// Make a timer that sends this signal, with `value` to tell what for, to the
-// kernel thread that runs Python.  Return 0, or -1 and errno.
-extern int _PyPth_CreateTimer(clockid_t clock, int value, timer_t *timer);
-// Set it to expire in `first_ns` nanoseconds (0: never), and then every
-// `then_ns` (0: not again).  Return 0, or -1 and errno.  Async-signal-safe.
-extern int _PyPth_SetTimer(timer_t timer, long long first_ns,
-                           long long then_ns);
-// The process is about to wait, or has one thread: stop the timer that makes
-// computing threads look whether others can go on.
-extern void _PyPth_StopLooking(void);
-// Make the kernel thread that runs Python return from a wait in the kernel.
-// For other kernel threads; async-signal-safe.
-extern void _PyPth_InterruptKernelThread(void);
-// Make `thread`, another kernel thread, return with EINTR from the system call
-// that it blocks in, if it does; until _PyPth_EndInterrupt(), within which no
-// other Python thread may run.
-extern void _PyPth_BeginInterrupt(void);
-extern void _PyPth_Interrupt(pthread_t thread);
-extern void _PyPth_EndInterrupt(void);
-// Has the slice's signal ended a call that does not wait?  poll(), select()
-// and their like return EINTR for a signal that is pending when they find
-// nothing, SA_RESTART and timeouts of 0 notwithstanding (Linux, fs/select.c,
-// do_poll() and core_sys_select()).  Another signal may have done so: the call
-// is to be made again, as if that had come before it.  With one thread there
-// is no such signal.  If so, errno is set back to `err`.
-extern int _PyPth_SliceInterrupted(int result, int err);
-// Add the signal of the time slice to the mask of a call that is not to be
-// interrupted by it.
-extern void _PyPth_BlockSlice(sigset_t *mask);
-// Take the signal of the time slice out of a mask that is to be blocked: a
-// thread that blocked it could not be preempted.
-extern void _PyPth_UnblockSlice(sigset_t *mask);
-// sigaction() of the program for the signal of the time slice.  Programs set
-// all signals to SIG_DFL, and this one would end them: it is only noted.
-// Return false if `signum` is another one, or not ours yet.
-extern int _PyPth_SliceAction(int signum, const struct sigaction *action,
-                              struct sigaction *old);
-// In the child of a fork, which inherits no timer.
-extern void _PyPth_ForgetSlices(void);
-
-/* pth_watchdog.c; what faulthandler calls is in pycore_pth.h */
-
-// The value that its signal has.
-#define _PyPth_WATCHDOG 2
-// The signal has come in: async-signal-safe.
-extern void _PyPth_WatchdogExpired(void);
-// In the child of a fork, which inherits no timer.
-extern void _PyPth_ForgetWatchdog(void);
-
 /* pth_signal.c */
 
+// The signal by which the backend interrupts a kernel thread.
+#define _PyPth_SIGNAL (SIGRTMAX - 1)
+// Handle it and let it through.  Return 0, or -1 and errno.
+extern int _PyPth_TakeSignal(void);
+// Send it to the kernel thread `tid`, with a value: async-signal-safe.
+extern void _PyPth_SendSignal(pid_t tid, int value);
+// The values: the wait in the kernel shall end; leave the first kernel thread.
+#define _PyPth_KICK 1
+#define _PyPth_EXPEL 2
+extern void _PyPth_Kicked(void);          // pth_takeover.c: it has come
+extern void _PyPth_Expelled(ucontext_t *context);
 // The mask of the kernel thread, with all unused bits 0.
 extern void _PyPth_GetSignalMask(sigset_t *mask);
-// Tell Pth the mask of the calling thread, where it has to be told.
-extern void _PyPth_TellSignalMask(void);
 // The calling thread has changed its mask.
 extern void _PyPth_MaskChanged(void);
 // Threads have come or gone: the shared mask has to be made anew.
 extern void _PyPth_MaskStale(void);
-// The signals that all threads block.  NULL: just those that each blocks.
+// True once a thread has changed its mask while others lived.
+extern char _PyPth_masks_differ;
+// The signals that all threads of Pth block.  NULL: just those that each
+// blocks.
 extern const sigset_t *_PyPth_SharedMask(void);
-// Take the signals that the calling thread blocks, but not all threads do.
+// Take the signals that the current thread blocks, but not all threads do.
 extern void _PyPth_TakeSignals(void);
+// For the monitor: are there such?
+extern int _PyPth_SignalsWait(void);
+// Send the calling thread what was sent to it while it did not run.
+extern void _PyPth_DeliverPending(_PyPth_thread *self);
 // Take one of `set` off the signals that are pending for the calling thread
 // alone.  Return it, or 0.
 extern int _PyPth_TakePending(const sigset_t *set);
@@ -303,6 +404,13 @@ extern void _PyPth_EndWaitMask(void);
 extern int _PyPth_nwaitmasks;
 // Does `thread` let one of these signals through?
 extern int _PyPth_TakesSignal(_PyPth_thread *thread, const sigset_t *set);
+// Take the backend's signal out of a mask that is to be blocked.
+extern void _PyPth_UnblockSignal(sigset_t *mask);
+// sigaction() of the program for the backend's signal.  Programs set all
+// signals to SIG_DFL, and this one would end them: it is only noted.  Return
+// false if `signum` is another one, or not ours yet.
+extern int _PyPth_SignalAction(int signum, const struct sigaction *action,
+                               struct sigaction *old);
 
 /* pth_syscalls.c */
 
@@ -312,16 +420,19 @@ extern int _PyPth_pipe_for_init[2];
 extern int _PyPth_sys_ppoll(struct pollfd *fds, nfds_t nfds,
                             const struct timespec *timeout,
                             const sigset_t *mask);
-// The C library's own poll() with a timeout of 0, not interrupted by the
-// slice.
+// The C library's own poll() with a timeout of 0.
 extern int _PyPth_PollNow(struct pollfd *fds, nfds_t nfds);
 // Does the socket block, without a time limit for what comes in?
 extern int _PyPth_BlocksForEver(int fd);
-// The C library's own sigaction().
+// The C library's own functions.
 extern int _PyPth_sys_sigaction(int signum, const struct sigaction *action,
                                 struct sigaction *old);
-// The C library's own pthread_sigmask().
 extern int _PyPth_sys_sigmask(int how, const sigset_t *set, sigset_t *old);
+extern int _PyPth_sys_sigaltstack(const stack_t *stack, stack_t *old);
+extern int _PyPth_sys_pthread_kill(pthread_t thread, int signum);
+extern void _PyPth_sys_pthread_exit(void *value);
+// Does a blocking call stop its own thread alone, by way of the mapping?
+extern int _PyPth_map_syscalls;
 
 /* pth_sys_file.c */
 

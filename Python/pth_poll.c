@@ -41,6 +41,8 @@ static nfds_t ndirect = 0;                // their descriptors
 static struct pollfd first_pollset[FEW + 1];
 static struct pollfd *pollset = first_pollset;
 static nfds_t pollset_size = FEW + 1;
+static char pollset_busy = 0;             // the kernel looks at it
+static unsigned int direct_changes = 0;   // of the list of direct waiters
 
 static int epfd = -1;
 static int has_pwait2 = 0;                // Linux 5.11
@@ -150,12 +152,15 @@ by_fd_reserve(int fd)
     if (fd < by_fd_size) {
         return 0;
     }
+    // The old one stays: others may look something up in it just now.
     int size = Py_MAX(2 * by_fd_size, fd + 64);
-    fdrecord *table = realloc(by_fd, size * sizeof(*table));
+    fdrecord *table = calloc(size, sizeof(*table));
     if (table == NULL) {
         return -1;
     }
-    memset(table + by_fd_size, 0, (size - by_fd_size) * sizeof(*table));
+    if (by_fd_size > 0) {
+        memcpy(table, by_fd, by_fd_size * sizeof(*table));
+    }
     by_fd = table;
     by_fd_size = size;
     return 0;
@@ -431,8 +436,12 @@ take_events(volatile struct timespec *timeout, const sigset_t *mask)
     int found;
     do {
         if (timeout != NULL) {
+            _PyPth_BeginIdle();
             found = sys_epoll_pwait2(events, Py_ARRAY_LENGTH(events), timeout,
                                      mask);
+            int err = errno;
+            _PyPth_FinishIdle();
+            errno = err;
         }
         else {
             // Not the mapped epoll_wait().
@@ -483,13 +492,14 @@ insert_direct(_PyPth_thread *thread)
         if (set == NULL) {
             return -1;
         }
-        if (pollset != first_pollset) {
+        if (pollset != first_pollset && !pollset_busy) {
             free(pollset);
         }
         pollset = set;
         pollset_size = size;
     }
     ndirect += thread->nfds;
+    direct_changes++;
     push(&direct_head, thread);
     return 0;
 }
@@ -498,6 +508,7 @@ static void
 remove_direct(_PyPth_thread *thread)
 {
     take_out(&direct_head, thread);
+    direct_changes++;
     ndirect -= thread->nfds;
 }
 
@@ -633,11 +644,26 @@ _PyPth_PollFds(volatile struct timespec *timeout, const sigset_t *mask)
         memcpy(p, t->fds, t->nfds * sizeof(*p));
         p += t->nfds;
     }
+    unsigned int before = direct_changes;
+    if (timeout != NULL) {
+        pollset_busy = 1;
+        _PyPth_BeginIdle();
+    }
     int found = sys_ppoll(pollset, (nfds_t)(p - pollset),
                           timeout != NULL ? timeout : &zero, mask);
+    if (timeout != NULL) {
+        int failed = errno;
+        _PyPth_FinishIdle();
+        pollset_busy = 0;
+        errno = failed;
+    }
     // ENOMEM: ask again, as there is nobody to tell.
     interrupted = found < 0 && errno == EINTR;
-    if (found > 0) {
+    if (found > 0 && direct_changes != before) {
+        // Others have come or gone meanwhile: ask for those that wait now.
+        (void)_PyPth_PollFds(NULL, NULL);
+    }
+    else if (found > 0) {
         int registered = nregistered > 0;
         take_direct(p);
         if (registered && pollset[0].revents) {
@@ -675,13 +701,12 @@ _PyPth_ForgetFds(void)
 void
 _PyPth_ClosingFds(unsigned int first, unsigned int last)
 {
-    if (_PyPth_nthreads == 1 || _PyPth_in_pth || !_PyPth_IsKernelThread()
-        || (_PyPth_nfds_waiting == 0 && epfd < 0)
-        // The child of a vfork() closes its own.
-        || getpid() != _PyPth_kernel_pid)
+    if (_PyPth_nthreads == 1 || _PyPth_inside || _PyPth_vforked
+        || (_PyPth_nfds_waiting == 0 && epfd < 0))
     {
         return;
     }
+    _PyPth_Lock();
     if (epfd >= 0 && (unsigned int)epfd >= first
         && (unsigned int)epfd <= last)
     {
@@ -707,4 +732,5 @@ _PyPth_ClosingFds(unsigned int first, unsigned int last)
             _PyPth_WakeThread(t, _PyPth_WOKEN);
         }
     }
+    _PyPth_Unlock();
 }

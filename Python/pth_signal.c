@@ -1,23 +1,119 @@
-// GNU Pth backend: a signal mask a thread.
+// GNU Pth backend: signals.
 //
-// The kernel knows one thread, and has one mask: that of the Python thread
-// that runs, for Pth's switch carries it along (swapcontext(3)).  What POSIX
-// says of many threads needs more.  A signal for the process is taken by any
-// thread that does not block it, so no signal may stay blocked because the
-// thread that idles or computes blocks it: _PyPth_SharedMask().  And a signal
-// for a thread that blocks it stays pending there: _PyPth_Kill().
+// The kernel knows a signal mask for each kernel thread.  That of a thread
+// that is out is the thread's; that of the carrier is the mask of the thread
+// that it runs, and it changes only where two differ.  What POSIX says of
+// threads needs more.  A signal for the process is taken by any thread that
+// does not block it, so no signal may stay blocked because the thread that
+// idles or computes blocks it: _PyPth_SharedMask().  And a signal for a thread
+// goes to the kernel thread that runs it, or waits until one does:
+// _PyPth_Kill().
 
 #include "pth_internal.h"
 
-#include <sys/syscall.h>          // SYS_tgkill
+#include <sys/syscall.h>
 #include <unistd.h>               // syscall()
 
-// True once a thread has changed its mask while others lived.
-static char masks_differ = 0;
+char _PyPth_masks_differ = 0;
 
-// What all threads block.  Valid while !shared_stale.
+// What all threads block that are in.  Valid while !shared_stale.
 static sigset_t shared_mask;
 static char shared_stale = 1;
+
+
+/* The signal by which the backend interrupts a kernel thread.  The last but
+   one of the real-time signals: valgrind has the last, the first ones are what
+   programs take. */
+
+// What the program has set for it, and is told when it asks.
+static struct sigaction user_action;
+static int have_handler = 0;
+
+static void
+handler(int Py_UNUSED(signum), siginfo_t *info, void *context)
+{
+    int err = errno;
+    if (info->si_code == SI_QUEUE && info->si_pid == getpid()) {
+        switch (info->si_value.sival_int) {
+        case _PyPth_KICK:
+            _PyPth_Kicked();
+            break;
+        case _PyPth_EXPEL:
+            _PyPth_Expelled((ucontext_t *)context);
+            break;
+        }
+    }
+    errno = err;
+}
+
+void
+_PyPth_UnblockSignal(sigset_t *mask)
+{
+    sigdelset(mask, _PyPth_SIGNAL);
+}
+
+int
+_PyPth_TakeSignal(void)
+{
+    struct sigaction sa;
+    memset(&sa, 0, sizeof(sa));
+    sa.sa_sigaction = handler;
+    // The mask stays as it is: the kernel thread may leave the handler for
+    // another thread (_PyPth_Expelled()).
+    sa.sa_flags = SA_RESTART | SA_SIGINFO | SA_NODEFER;
+    if (_PyPth_sys_sigaction(_PyPth_SIGNAL, &sa,
+                             have_handler ? NULL : &user_action) != 0)
+    {
+        return -1;
+    }
+    have_handler = 1;
+    sigset_t mask;
+    sigemptyset(&mask);
+    sigaddset(&mask, _PyPth_SIGNAL);
+    // Straight: this is no mask that differs from thread to thread.
+    (void)_PyPth_sys_sigmask(SIG_UNBLOCK, &mask, NULL);
+    if (_PyPth_self != NULL) {
+        _PyPth_GetSignalMask(&_PyPth_self->sigmask);
+        _PyPth_self->kmask = _PyPth_self->sigmask;
+    }
+    return 0;
+}
+
+void
+_PyPth_SendSignal(pid_t tid, int value)
+{
+    siginfo_t info;
+    memset(&info, 0, sizeof(info));
+    info.si_signo = _PyPth_SIGNAL;
+    info.si_code = SI_QUEUE;
+    info.si_pid = getpid();
+    info.si_uid = getuid();
+    info.si_value.sival_int = value;
+    int err = errno;
+    (void)syscall(SYS_rt_tgsigqueueinfo, info.si_pid, tid, _PyPth_SIGNAL,
+                  &info);
+    errno = err;
+}
+
+int
+_PyPth_SignalAction(int signum, const struct sigaction *action,
+                    struct sigaction *old)
+{
+    if (signum != _PyPth_SIGNAL || !have_handler) {
+        return 0;
+    }
+    struct sigaction before = user_action;
+    if (action != NULL) {
+        user_action = *action;
+    }
+    if (old != NULL) {
+        *old = before;
+    }
+    return 1;
+}
+
+
+/* Masks */
 
 void
 _PyPth_GetSignalMask(sigset_t *mask)
@@ -28,35 +124,21 @@ _PyPth_GetSignalMask(sigset_t *mask)
 }
 
 void
-_PyPth_TellSignalMask(void)
-{
-    if (_PyPth_LibraryPatches() != NULL) {
-        int in_pth = _PyPth_in_pth;
-        // Its own sigprocmask() goes straight through.
-        _PyPth_in_pth = 1;
-        (void)pth_sigmask(SIG_SETMASK, &_PyPth_current->sigmask, NULL);
-        _PyPth_in_pth = in_pth;
-    }
-}
-
-void
 _PyPth_MaskStale(void)
 {
     shared_stale = 1;
 }
 
-// Send the calling thread what was pending for it and is blocked no more.
-static void
-deliver_pending(_PyPth_thread *self)
+void
+_PyPth_DeliverPending(_PyPth_thread *self)
 {
     for (int signum = 1; signum <= SIGRTMAX; signum++) {
         if (sigismember(&self->pending, signum) == 1
             && sigismember(&self->sigmask, signum) == 0)
         {
             sigdelset(&self->pending, signum);
-            // Not raise(): in the child of a vfork() that would be the child.
-            (void)syscall(SYS_tgkill, _PyPth_kernel_pid, _PyPth_kernel_tid,
-                          signum);
+            // Out on its own kernel thread or not: this is where it runs.
+            (void)syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), signum);
         }
     }
 }
@@ -64,17 +146,17 @@ deliver_pending(_PyPth_thread *self)
 void
 _PyPth_MaskChanged(void)
 {
-    _PyPth_thread *self = _PyPth_current;
-    if (_PyPth_main.tid == NULL) {
-        // _PyPth_Start() looks at the mask of the first thread itself.
-        return;
-    }
+    _PyPth_thread *self = _PyPth_self;
+    _PyPth_Lock();
     _PyPth_GetSignalMask(&self->sigmask);
-    _PyPth_TellSignalMask();
-    masks_differ = 1;
+    (self->out ? self->on : _PyPth_carrier)->kmask = self->sigmask;
+    if (_PyPth_nthreads > 1 || self != _PyPth_first) {
+        _PyPth_masks_differ = 1;
+    }
     shared_stale = 1;
+    _PyPth_Unlock();
     if (self->has_pending) {
-        deliver_pending(self);
+        _PyPth_DeliverPending(self);
     }
 }
 
@@ -88,14 +170,18 @@ mask_of(_PyPth_thread *thread)
 const sigset_t *
 _PyPth_SharedMask(void)
 {
-    if (!masks_differ) {
+    if (!_PyPth_masks_differ) {
         return NULL;
     }
     if (shared_stale) {
         sigfillset(&shared_mask);
+        _PyPth_UnblockSignal(&shared_mask);
         for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
-            sigset_t mask = shared_mask;
-            sigandset(&shared_mask, &mask, mask_of(t));
+            // The kernel thread of one that is out has the thread's mask.
+            if (!t->out) {
+                sigset_t mask = shared_mask;
+                sigandset(&shared_mask, &mask, mask_of(t));
+            }
         }
         shared_stale = 0;
     }
@@ -108,11 +194,25 @@ _PyPth_TakeSignals(void)
     const sigset_t *shared = _PyPth_SharedMask();
     sigset_t mine;
     if (shared != NULL
-        && memcmp(shared, &_PyPth_current->sigmask, sizeof(*shared)) != 0)
+        && memcmp(shared, &_PyPth_self->sigmask, _NSIG / 8) != 0)
     {
         (void)_PyPth_sys_sigmask(SIG_SETMASK, shared, &mine);
         (void)_PyPth_sys_sigmask(SIG_SETMASK, &mine, NULL);
     }
+}
+
+int
+_PyPth_SignalsWait(void)
+{
+    const sigset_t *shared = _PyPth_SharedMask();
+    if (shared == NULL) {
+        return 0;
+    }
+    // The monitor blocks all, so this tells all that wait for the process.
+    uint64_t pending = 0, blocked;
+    memcpy(&blocked, shared, sizeof(blocked));
+    (void)syscall(SYS_rt_sigpending, &pending, sizeof(pending));
+    return (pending & ~blocked) != 0;
 }
 
 // ppoll(), pselect() and epoll_pwait().  The kernel's mask stays as it is: it
@@ -122,27 +222,31 @@ int _PyPth_nwaitmasks = 0;
 void
 _PyPth_BeginWaitMask(const sigset_t *mask)
 {
-    _PyPth_thread *self = _PyPth_current;
+    _PyPth_thread *self = _PyPth_self;
+    _PyPth_Lock();
     self->waitmask = *mask;
-    _PyPth_UnblockSlice(&self->waitmask);
+    _PyPth_UnblockSignal(&self->waitmask);
     self->has_waitmask = 1;
     _PyPth_nwaitmasks++;
-    masks_differ = 1;
+    _PyPth_masks_differ = 1;
     shared_stale = 1;
+    _PyPth_Unlock();
 }
 
 void
 _PyPth_EndWaitMask(void)
 {
-    _PyPth_current->has_waitmask = 0;
+    _PyPth_Lock();
+    _PyPth_self->has_waitmask = 0;
     _PyPth_nwaitmasks--;
     shared_stale = 1;
+    _PyPth_Unlock();
 }
 
 int
 _PyPth_TakesSignal(_PyPth_thread *thread, const sigset_t *set)
 {
-    if (!masks_differ) {
+    if (!_PyPth_masks_differ) {
         // It was let through.
         return 1;
     }
@@ -155,45 +259,102 @@ _PyPth_TakesSignal(_PyPth_thread *thread, const sigset_t *set)
     return 0;
 }
 
+
+/* Signals for one thread */
+
 int
 _PyPth_TakePending(const sigset_t *set)
 {
-    _PyPth_thread *self = _PyPth_current;
+    _PyPth_thread *self = _PyPth_self;
+    int found = 0;
+    _PyPth_Lock();
     if (self->has_pending) {
-        for (int signum = 1; signum <= SIGRTMAX; signum++) {
+        for (int signum = 1; signum <= SIGRTMAX && !found; signum++) {
             if (sigismember(set, signum) == 1
                 && sigismember(&self->pending, signum) == 1)
             {
                 sigdelset(&self->pending, signum);
-                return signum;
+                found = signum;
             }
         }
     }
-    return 0;
+    _PyPth_Unlock();
+    return found;
+}
+
+// The kernel thread that runs the thread, or 0: none does.  Locked.
+static pid_t
+runs_on(_PyPth_thread *thread)
+{
+    if (thread->out) {
+        return thread->on->tid;
+    }
+    return thread == _PyPth_after ? _PyPth_carrier->tid : 0;
 }
 
 int
 _PyPth_Kill(unsigned long ident, int signum)
 {
-    _PyPth_thread *thread = _PyPth_FindThread(ident);
-    if (thread == NULL) {
-        return ESRCH;
+    if (signum < 0 || signum > SIGRTMAX) {
+        return EINVAL;
     }
-    if (thread != _PyPth_current && masks_differ && signum > 0
+    _PyPth_Lock();
+    _PyPth_thread *thread = _PyPth_FindThread(ident);
+    if (thread == NULL || thread->ended) {
+        int finished = _PyPth_IsFinished(ident);
+        _PyPth_Unlock();
+        return finished ? ESRCH
+               : _PyPth_sys_pthread_kill((pthread_t)ident, signum);
+    }
+    int result = 0;
+    pid_t tid = runs_on(thread);
+    if (tid != 0 && !(thread->out && thread->on == thread)
         && sigismember(&thread->sigmask, signum) == 1)
     {
+        // On another one's kernel thread it would wait for that one.
+        tid = 0;
+    }
+    if (tid == 0 && thread == _PyPth_first && _PyPth_carrier != thread
+        && !thread->busy
+        && sigismember(&thread->sigmask, signum) == 0)
+    {
+        // Its kernel thread takes signals while it waits.
+        tid = thread->tid;
+    }
+    if (signum == 0) {
+    }
+    else if (tid != 0) {
+        // Before it changes places.
+        result = syscall(SYS_tgkill, getpid(), tid, signum) == 0 ? 0 : errno;
+    }
+    else {
         if (!thread->has_pending) {
             thread->has_pending = 1;
             sigemptyset(&thread->pending);
         }
         sigaddset(&thread->pending, signum);
-        if (thread->sigwait != NULL
-            && sigismember(thread->sigwait, signum) == 1
-            && _PyPth_IsBlocked(thread))
-        {
-            _PyPth_WakeThread(thread, _PyPth_WOKEN);
+        if (!thread->out && _PyPth_IsBlocked(thread)) {
+            struct sigaction sa;
+            if (thread->sigwait != NULL) {
+                if (sigismember(thread->sigwait, signum) == 1) {
+                    _PyPth_WakeThread(thread, _PyPth_WOKEN);
+                }
+            }
+            else if ((thread->flags & _PyPth_INTERRUPTIBLE)
+                     && sigismember(mask_of(thread), signum) == 0
+                     && _PyPth_sys_sigaction(signum, NULL, &sa) == 0
+                     && sa.sa_handler != SIG_IGN)
+            {
+                // Its handler runs before the call returns with EINTR.
+                _PyPth_WakeThread(thread, _PyPth_INTR);
+            }
+            else {
+                // It runs the handler, and waits on.
+                thread->deliver = 1;
+                _PyPth_MakeReady(thread);
+            }
         }
-        return 0;
     }
-    return pthread_kill(_PyPth_kernel_thread, signum);
+    _PyPth_Unlock();
+    return result;
 }

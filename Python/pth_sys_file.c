@@ -10,7 +10,6 @@
 #include <stdarg.h>
 #include <sys/file.h>             // flock()
 #include <sys/ioctl.h>            // TIOCGPTN
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>        // major()
 #include <sys/uio.h>
@@ -103,22 +102,6 @@ kind_of(int fd)
 
 /* Reading */
 
-struct read_args {
-    int fd;
-    const struct iovec *iov;
-    int iovcnt;
-    ssize_t result;
-    int err;
-};
-
-static void
-offloaded_readv(void *arg)
-{
-    struct read_args *a = arg;
-    a->result = real(readv)(a->fd, a->iov, a->iovcnt);
-    a->err = errno;
-}
-
 // A terminal may end a read() after a time that has to do with characters, not
 // with our clock (termios(3), VTIME).
 static int
@@ -150,13 +133,8 @@ read_device(int fd, const struct iovec *iov, int iovcnt)
         && !_PyPth_IsNonblocking(fd) && !in_background(fd))
     {
         if (has_read_timer(fd)) {
-            struct read_args a = {fd, iov, iovcnt, 0, 0};
-            if (_PyPth_Offload(offloaded_readv, &a,
-                               _PyPth_INTERRUPTIBLE) < 0)
-            {
-                offloaded_readv(&a);
-            }
-            return offloaded_result(a.result, a.err);
+            make_room();
+            return real(readv)(fd, iov, iovcnt);
         }
         if (_PyPth_WaitBefore(fd, POLLIN, _PyPth_FOREVER) < 0) {
             return -1;
@@ -402,285 +380,11 @@ writev(int fd, const struct iovec *iov, int iovcnt)
 }
 
 
-/* From descriptor to descriptor */
-
-DECLARE_REAL(sendfile)
-DECLARE_REAL(splice)
-DECLARE_REAL(tee)
-DECLARE_REAL(vmsplice)
-
-// No flag makes sendfile() return instead of block: the descriptor does.
-static ssize_t
-sendfile_nonblocking(int out, int in, off_t *offset, size_t count, int flags)
-{
-    (void)real(fcntl)(out, F_SETFL, flags | O_NONBLOCK);
-    ssize_t n = real(sendfile)(out, in, offset, count);
-    int err = errno;
-    (void)real(fcntl)(out, F_SETFL, flags);
-    errno = err;
-    return n;
-}
-
-static ssize_t
-map_sendfile(int out, int in, off_t *offset, size_t count)
-{
-    int flags;
-    if (!can_switch() || look_at(out) == FD_FILE
-        || (flags = real(fcntl)(out, F_GETFL)) < 0 || (flags & O_NONBLOCK))
-    {
-        return real(sendfile)(out, in, offset, count);
-    }
-    size_t done = 0;
-    while (done < count) {
-        ssize_t n = sendfile_nonblocking(out, in, offset, count - done, flags);
-        if (n > 0) {
-            done += (size_t)n;
-        }
-        else if (n == 0) {
-            break;                // the end of the file
-        }
-        else if (!would_block()
-                 || _PyPth_WaitFd(out, POLLOUT, _PyPth_FOREVER, 0) < 0)
-        {
-            return done_or_error(done);
-        }
-    }
-    forget_error();
-    return (ssize_t)done;
-}
-
-MAPPED_OFF_T(sendfile, map_sendfile)
-
-struct splice_args {
-    int in, out;
-    off64_t *off_in, *off_out;
-    const struct iovec *iov;
-    size_t len;
-    unsigned int flags;
-    ssize_t result;
-    int err;
-};
-
-static void
-offloaded_splice(void *arg)
-{
-    struct splice_args *a = arg;
-    a->result = real(splice)(a->in, a->off_in, a->out, a->off_out, a->len,
-                             a->flags);
-    a->err = errno;
-}
-
-static void
-offloaded_tee(void *arg)
-{
-    struct splice_args *a = arg;
-    a->result = real(tee)(a->in, a->out, a->len, a->flags);
-    a->err = errno;
-}
-
-static void
-offloaded_vmsplice(void *arg)
-{
-    struct splice_args *a = arg;
-    a->result = real(vmsplice)(a->out, a->iov, a->len, a->flags);
-    a->err = errno;
-}
-
-// SPLICE_F_NONBLOCK is for pipes: a socket at the other end still blocks
-// (splice(2)).
-static ssize_t
-splice_like(void (*func)(void *), struct splice_args *a, int pipes_only)
-{
-    if (pipes_only) {
-        unsigned int flags = a->flags;
-        a->flags |= SPLICE_F_NONBLOCK;
-        func(a);
-        a->flags = flags;
-        if (a->result >= 0 || a->err != EAGAIN) {
-            return offloaded_result(a->result, a->err);
-        }
-    }
-    if (_PyPth_Offload(func, a, _PyPth_INTERRUPTIBLE) < 0) {
-        func(a);
-    }
-    return offloaded_result(a->result, a->err);
-}
-
-MAPPED ssize_t
-splice(int in, off64_t *off_in, int out, off64_t *off_out, size_t len,
-       unsigned int flags)
-{
-    if ((flags & SPLICE_F_NONBLOCK) || !can_switch()) {
-        return real(splice)(in, off_in, out, off_out, len, flags);
-    }
-    fd_kind kind_in = look_at(in), kind_out = look_at(out);
-    struct splice_args a = {.in = in, .off_in = off_in, .out = out,
-                            .off_out = off_out, .len = len, .flags = flags};
-    return splice_like(offloaded_splice, &a,
-                       (kind_in == FD_OTHER || kind_in == FD_FILE)
-                       && (kind_out == FD_OTHER || kind_out == FD_FILE));
-}
-
-MAPPED ssize_t
-tee(int in, int out, size_t len, unsigned int flags)
-{
-    if ((flags & SPLICE_F_NONBLOCK) || !can_switch()) {
-        return real(tee)(in, out, len, flags);
-    }
-    struct splice_args a = {.in = in, .out = out, .len = len, .flags = flags};
-    return splice_like(offloaded_tee, &a, 1);
-}
-
-MAPPED ssize_t
-vmsplice(int fd, const struct iovec *iov, size_t count, unsigned int flags)
-{
-    if ((flags & SPLICE_F_NONBLOCK) || !can_switch()) {
-        return real(vmsplice)(fd, iov, count, flags);
-    }
-    struct splice_args a = {.out = fd, .iov = iov, .len = count,
-                            .flags = flags};
-    return splice_like(offloaded_vmsplice, &a, 1);
-}
-
-
-/* Opening a FIFO waits for its other end. */
-
-DECLARE_REAL(openat)
-
-struct openat_args {
-    int dir;
-    const char *path;
-    int flags;
-    mode_t mode;
-    int result, err;
-};
-
-static void
-offloaded_openat(void *arg)
-{
-    struct openat_args *a = arg;
-    a->result = real(openat)(a->dir, a->path, a->flags, a->mode);
-    a->err = errno;
-}
-
-static int
-is_fifo(int dir, const char *path, int flags)
-{
-    struct stat st;
-    int err = errno;
-    int at = flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0;
-    int found = fstatat(dir, path, &st, at) == 0 && S_ISFIFO(st.st_mode);
-    errno = err;
-    return found;
-}
-
-static int
-open_at(int dir, const char *path, int flags, mode_t mode)
-{
-    if (!(flags & (O_NONBLOCK | O_DIRECTORY | O_PATH))
-        && (flags & O_ACCMODE) != O_RDWR && can_switch()
-        && is_fifo(dir, path, flags))
-    {
-        struct openat_args a = {dir, path, flags, mode, -1, 0};
-        if (_PyPth_Offload(offloaded_openat, &a, _PyPth_INTERRUPTIBLE) < 0) {
-            offloaded_openat(&a);
-        }
-        return (int)offloaded_result(a.result, a.err);
-    }
-    return real(openat)(dir, path, flags, mode);
-}
-
-// The mode is there only if the file may have to be made.
-#define GET_MODE(mode, flags)                                           \
-    mode_t mode = 0;                                                    \
-    if (((flags) & O_CREAT) || ((flags) & O_TMPFILE) == O_TMPFILE) {    \
-        va_list args;                                                   \
-        va_start(args, flags);                                          \
-        mode = va_arg(args, mode_t);                                    \
-        va_end(args);                                                   \
-    }
-
-static int
-map_open(const char *path, int flags, ...)
-{
-    GET_MODE(mode, flags)
-    return open_at(AT_FDCWD, path, flags, mode);
-}
-
-static int
-map_openat(int dir, const char *path, int flags, ...)
-{
-    GET_MODE(mode, flags)
-    return open_at(dir, path, flags, mode);
-}
-
-static int
-map_creat(const char *path, mode_t mode)
-{
-    return open_at(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode);
-}
-
-// Of a program that is compiled with -D_FORTIFY_SOURCE and gives no mode:
-// open(3p) wants one with O_CREAT.
-static int
-map_open_2(const char *path, int flags)
-{
-    if ((flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE) {
-        __chk_fail();
-    }
-    return open_at(AT_FDCWD, path, flags, 0);
-}
-
-static int
-map_openat_2(int dir, const char *path, int flags)
-{
-    if ((flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE) {
-        __chk_fail();
-    }
-    return open_at(dir, path, flags, 0);
-}
-
-MAPPED_NAME(open, map_open)
-MAPPED_NAME(open64, map_open)
-MAPPED_NAME(openat, map_openat)
-MAPPED_NAME(openat64, map_openat)
-MAPPED_NAME(creat, map_creat)
-MAPPED_NAME(creat64, map_creat)
-MAPPED_NAME(__open_2, map_open_2)
-MAPPED_NAME(__open64_2, map_open_2)
-MAPPED_NAME(__openat_2, map_openat_2)
-MAPPED_NAME(__openat64_2, map_openat_2)
-
-
 /* Locks on files belong to the open file or to the process, not to the thread
    that asks for them (flock(2), fcntl_locking(2)). */
 
 DECLARE_REAL(flock)
 DECLARE_REAL(lockf)
-
-struct lock_args {
-    int fd, op;
-    void *lock;                   // of fcntl()
-    off_t len;                    // of lockf()
-    int result, err;
-};
-
-static int
-lock_by(void (*func)(void *), struct lock_args *a)
-{
-    if (_PyPth_Offload(func, a, _PyPth_INTERRUPTIBLE) < 0) {
-        func(a);
-    }
-    return (int)offloaded_result(a->result, a->err);
-}
-
-static void
-offloaded_flock(void *arg)
-{
-    struct lock_args *a = arg;
-    a->result = real(flock)(a->fd, a->op);
-    a->err = errno;
-}
 
 MAPPED int
 flock(int fd, int op)
@@ -692,16 +396,8 @@ flock(int fd, int op)
     if (result == 0 || !would_block()) {
         return result;
     }
-    struct lock_args a = {.fd = fd, .op = op};
-    return lock_by(offloaded_flock, &a);
-}
-
-static void
-offloaded_lockf(void *arg)
-{
-    struct lock_args *a = arg;
-    a->result = real(lockf)(a->fd, a->op, a->len);
-    a->err = errno;
+    make_room();
+    return real(flock)(fd, op);
 }
 
 static int
@@ -714,19 +410,11 @@ map_lockf(int fd, int op, off_t len)
     if (result == 0 || (errno != EAGAIN && errno != EACCES)) {
         return result;
     }
-    struct lock_args a = {.fd = fd, .op = op, .len = len};
-    return lock_by(offloaded_lockf, &a);
+    make_room();
+    return real(lockf)(fd, op, len);
 }
 
 MAPPED_OFF_T(lockf, map_lockf)
-
-static void
-offloaded_fcntl(void *arg)
-{
-    struct lock_args *a = arg;
-    a->result = real(fcntl)(a->fd, a->op, a->lock);
-    a->err = errno;
-}
 
 static int
 map_fcntl(int fd, int op, ...)
@@ -744,8 +432,8 @@ map_fcntl(int fd, int op, ...)
     if (result == 0 || (errno != EAGAIN && errno != EACCES)) {
         return result;
     }
-    struct lock_args a = {.fd = fd, .op = op, .lock = arg};
-    return lock_by(offloaded_fcntl, &a);
+    make_room();
+    return real(fcntl)(fd, op, arg);
 }
 
 MAPPED_NAME(fcntl, map_fcntl)

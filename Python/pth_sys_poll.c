@@ -18,19 +18,6 @@ static const struct timespec zero = {0, 0};
 // first: that finds what is ready, or takes a signal that is pending and that
 // the mask lets through.  Then the thread waits with this mask.
 
-// The mask for such a first call, in `*copy`: it does not let the slice's
-// signal through, which would end it (see _PyPth_SliceInterrupted()).
-static const sigset_t *
-block_slice(const sigset_t *mask, sigset_t *copy)
-{
-    if (mask == NULL) {
-        return NULL;
-    }
-    *copy = *mask;
-    _PyPth_BlockSlice(copy);
-    return copy;
-}
-
 // Return what _PyPth_WaitFds() does.
 static _PyPth_result
 wait_masked(struct pollfd *fds, nfds_t nfds, PyTime_t deadline,
@@ -99,10 +86,9 @@ ppoll(struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
     }
     PyTime_t ns = timeout == NULL ? -1 : from_timespec(timeout);
     PyTime_t deadline = _PyPth_Deadline(ns);
-    sigset_t copy;
     int found = mask == NULL
                 ? _PyPth_PollNow(fds, nfds)
-                : real(ppoll)(fds, nfds, &zero, block_slice(mask, &copy));
+                : real(ppoll)(fds, nfds, &zero, mask);
     if (found != 0 || ns == 0) {
         return found;
     }
@@ -225,12 +211,8 @@ select_wait(const sets *s, const sets *in, struct pollfd *fds, nfds_t n,
             PyTime_t deadline, const sigset_t *mask)
 {
     for (;;) {
-        int found, err = errno;
-        sigset_t copy;
-        do {
-            found = real(pselect)(s->nfds, s->r, s->w, s->e, &zero,
-                                  block_slice(mask, &copy));
-        } while (mask == NULL && _PyPth_SliceInterrupted(found, err));
+        int found = real(pselect)(s->nfds, s->r, s->w, s->e, &zero,
+                                  mask);
         if (found != 0 || deadline == 0) {
             return found;
         }
@@ -339,12 +321,8 @@ epoll_until(int epfd, struct epoll_event *events, int maxevents,
             PyTime_t deadline, const sigset_t *mask)
 {
     for (;;) {
-        int found, err = errno;
-        sigset_t copy;
-        do {
-            found = real(epoll_pwait)(epfd, events, maxevents, 0,
-                                      block_slice(mask, &copy));
-        } while (mask == NULL && _PyPth_SliceInterrupted(found, err));
+        int found = real(epoll_pwait)(epfd, events, maxevents, 0,
+                                  mask);
         if (found != 0 || deadline == 0) {
             return found;
         }

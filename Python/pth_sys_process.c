@@ -4,7 +4,6 @@
 #include "pth_syscalls.h"
 
 #include <signal.h>
-#include <stdio.h>                // pclose()
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>          // SYS_pidfd_open
@@ -14,8 +13,8 @@ DECLARE_REAL(close)
 
 
 /* Child processes.  The end of one child can be waited for by a descriptor.
-   Of a child that stops or continues, or of any child of several, a kernel
-   thread has to wait: all threads of a process share its children. */
+   For a child that stops or continues, or for any child of several, there is
+   but the plain call: all threads of a process share its children. */
 
 DECLARE_REAL(wait4)
 DECLARE_REAL(waitid)
@@ -35,42 +34,6 @@ wait_exit(pid_t pid)
 #endif
     errno = ENOSYS;
     return -1;
-}
-
-struct wait_args {
-    pid_t pid;
-    int *status, options;
-    struct rusage *usage;
-    idtype_t type;
-    id_t id;
-    siginfo_t *info;
-    pid_t result;
-    int err;
-};
-
-static void
-offloaded_wait4(void *arg)
-{
-    struct wait_args *a = arg;
-    a->result = real(wait4)(a->pid, a->status, a->options, a->usage);
-    a->err = errno;
-}
-
-static void
-offloaded_waitid(void *arg)
-{
-    struct wait_args *a = arg;
-    a->result = real(waitid)(a->type, a->id, a->info, a->options);
-    a->err = errno;
-}
-
-static pid_t
-wait_by(void (*func)(void *), struct wait_args *a)
-{
-    if (_PyPth_Offload(func, a, _PyPth_INTERRUPTIBLE) < 0) {
-        func(a);
-    }
-    return (pid_t)offloaded_result(a->result, a->err);
 }
 
 MAPPED pid_t
@@ -94,9 +57,8 @@ wait4(pid_t pid, int *status, int options, struct rusage *usage)
                 return -1;
             }
         }
-        struct wait_args a = {.pid = pid, .status = status,
-                              .options = options, .usage = usage};
-        return wait_by(offloaded_wait4, &a);
+        make_room();
+        return real(wait4)(pid, status, options, usage);
     }
 }
 
@@ -145,68 +107,9 @@ waitid(idtype_t type, id_t id, siginfo_t *info, int options)
                 return -1;
             }
         }
-        struct wait_args a = {.type = type, .id = id, .info = info,
-                              .options = options};
-        return (int)wait_by(offloaded_waitid, &a);
+        make_room();
+        return real(waitid)(type, id, info, options);
     }
-}
-
-
-/* Children that the C library starts and waits for itself */
-
-DECLARE_REAL(system)
-DECLARE_REAL(pclose)
-
-struct system_args {
-    const char *command;
-    FILE *file;
-    sigset_t mask;
-    int result, err;
-};
-
-static void
-offloaded_system(void *arg)
-{
-    struct system_args *a = arg;
-    // The command inherits the mask.
-    (void)_PyPth_sys_sigmask(SIG_SETMASK, &a->mask, NULL);
-    a->result = real(system)(a->command);
-    a->err = errno;
-}
-
-MAPPED int
-system(const char *command)
-{
-    if (command == NULL || !can_switch()) {
-        return real(system)(command);
-    }
-    struct system_args a = {.command = command};
-    _PyPth_GetSignalMask(&a.mask);
-    if (_PyPth_Offload(offloaded_system, &a, 0) < 0) {
-        offloaded_system(&a);
-    }
-    return (int)offloaded_result(a.result, a.err);
-}
-
-static void
-offloaded_pclose(void *arg)
-{
-    struct system_args *a = arg;
-    a->result = real(pclose)(a->file);
-    a->err = errno;
-}
-
-MAPPED int
-pclose(FILE *file)
-{
-    if (!can_switch()) {
-        return real(pclose)(file);
-    }
-    struct system_args a = {.file = file};
-    if (_PyPth_Offload(offloaded_pclose, &a, 0) < 0) {
-        offloaded_pclose(&a);
-    }
-    return (int)offloaded_result(a.result, a.err);
 }
 
 
@@ -244,9 +147,9 @@ wait_signal(const sigset_t *set, siginfo_t *info, PyTime_t deadline)
                 return -1;
             }
         }
-        _PyPth_current->sigwait = set;
+        _PyPth_self->sigwait = set;
         result = _PyPth_WaitFd(fd, POLLIN, deadline, 0);
-        _PyPth_current->sigwait = NULL;
+        _PyPth_self->sigwait = NULL;
         if (result < 0) {
             break;
         }

@@ -110,44 +110,7 @@ wait_socket(int fd, short events, PyTime_t *deadline)
 
 /* Receiving */
 
-// MSG_PEEK with MSG_WAITALL waits until so much has come in, which poll() does
-// not tell of.
-
-struct recvfrom_args {
-    int fd;
-    void *buf;
-    size_t len;
-    int flags;
-    struct sockaddr *addr;
-    socklen_t *addrlen;
-    struct msghdr *msg;           // not NULL: recvmsg()
-    ssize_t result;
-    int err;
-};
-
-static void
-offloaded_recv(void *arg)
-{
-    struct recvfrom_args *a = arg;
-    if (a->msg != NULL) {
-        a->result = real(recvmsg)(a->fd, a->msg, a->flags);
-    }
-    else {
-        a->result = real(recvfrom)(a->fd, a->buf, a->len, a->flags, a->addr,
-                                   a->addrlen);
-    }
-    a->err = errno;
-}
-
-static ssize_t
-peek_all(struct recvfrom_args *a)
-{
-    if (_PyPth_Offload(offloaded_recv, a, _PyPth_INTERRUPTIBLE) < 0) {
-        offloaded_recv(a);
-    }
-    return offloaded_result(a->result, a->err);
-}
-
+// Waits until so much has come in, which poll() does not tell of.
 #define PEEK_ALL (MSG_PEEK | MSG_WAITALL)
 
 MAPPED ssize_t
@@ -158,8 +121,8 @@ recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *addr,
         return real(recvfrom)(fd, buf, len, flags, addr, addrlen);
     }
     if ((flags & PEEK_ALL) == PEEK_ALL) {
-        struct recvfrom_args a = {fd, buf, len, flags, addr, addrlen, NULL};
-        return peek_all(&a);
+        make_room();
+        return real(recvfrom)(fd, buf, len, flags, addr, addrlen);
     }
     PyTime_t deadline = 0;
     size_t done = 0;
@@ -295,8 +258,8 @@ recvmsg(int fd, struct msghdr *msg, int flags)
         return real(recvmsg)(fd, msg, flags);
     }
     if ((flags & PEEK_ALL) == PEEK_ALL) {
-        struct recvfrom_args a = {.fd = fd, .flags = flags, .msg = msg};
-        return peek_all(&a);
+        make_room();
+        return real(recvmsg)(fd, msg, flags);
     }
     PyTime_t deadline = 0;
     // The kernel shortens these lengths, whatever it returns.
@@ -511,21 +474,6 @@ accept4(int fd, struct sockaddr *addr, socklen_t *addrlen, int flags)
     return real(accept4)(fd, addr, addrlen, flags);
 }
 
-struct connect_args {
-    int fd;
-    const struct sockaddr *addr;
-    socklen_t addrlen;
-    int result, err;
-};
-
-static void
-offloaded_connect(void *arg)
-{
-    struct connect_args *a = arg;
-    a->result = real(connect)(a->fd, a->addr, a->addrlen);
-    a->err = errno;
-}
-
 MAPPED int
 connect(int fd, const struct sockaddr *addr, socklen_t addrlen)
 {
@@ -546,11 +494,8 @@ connect(int fd, const struct sockaddr *addr, socklen_t addrlen)
     if (err == EAGAIN) {
         // A UNIX socket whose listener is behind: nothing tells when there is
         // room again.
-        struct connect_args a = {fd, addr, addrlen, -1, EAGAIN};
-        if (_PyPth_Offload(offloaded_connect, &a, _PyPth_INTERRUPTIBLE) < 0) {
-            offloaded_connect(&a);
-        }
-        return (int)offloaded_result(a.result, a.err);
+        make_room();
+        return real(connect)(fd, addr, addrlen);
     }
     if (err != EINPROGRESS) {
         return -1;

@@ -12,21 +12,6 @@ DECLARE_REAL(sleep)
 DECLARE_REAL(usleep)
 DECLARE_REAL(sched_yield)
 
-struct sleep_args {
-    clockid_t clock;
-    int flags;
-    const struct timespec *request;
-    struct timespec *left;
-    int result;
-};
-
-static void
-offloaded_clock_nanosleep(void *arg)
-{
-    struct sleep_args *a = arg;
-    a->result = real(clock_nanosleep)(a->clock, a->flags, a->request, a->left);
-}
-
 MAPPED int
 clock_nanosleep(clockid_t clock, int flags, const struct timespec *request,
                 struct timespec *left)
@@ -37,13 +22,8 @@ clock_nanosleep(clockid_t clock, int flags, const struct timespec *request,
     PyTime_t ns = from_timespec(request);
     if (clock != CLOCK_MONOTONIC && clock != CLOCK_REALTIME) {
         // It may stand still, or jump.
-        struct sleep_args a = {clock, flags, request, left, 0};
-        if (_PyPth_Offload(offloaded_clock_nanosleep, &a,
-                           _PyPth_INTERRUPTIBLE) < 0)
-        {
-            offloaded_clock_nanosleep(&a);
-        }
-        return a.result;
+        make_room();
+        return real(clock_nanosleep)(clock, flags, request, left);
     }
     if (!(flags & TIMER_ABSTIME)) {
         return _PyPth_SleepUntil(_PyPth_Deadline(ns), left);
@@ -109,7 +89,7 @@ MAPPED int
 sched_yield(void)
 {
     if (can_switch()) {
-        _PyPth_EndSlice();
+        _PyPth_Yield();
     }
     return real(sched_yield)();
 }
@@ -119,69 +99,47 @@ sched_yield(void)
 
 DECLARE_REAL(sem_wait)
 DECLARE_REAL(sem_timedwait)
-DECLARE_REAL(sem_post)
 
 // Since glibc 2.30.
 extern int sem_clockwait(sem_t *sem, clockid_t clock,
                          const struct timespec *deadline);
 DECLARE_REAL(sem_clockwait)
 
-struct sem_args {
-    sem_t *sem;
-    clockid_t clock;
-    const struct timespec *deadline;      // or NULL
-    int result, err;
-};
-
-static void
-offloaded_sem_wait(void *arg)
-{
-    struct sem_args *a = arg;
-    a->result = a->deadline == NULL ? real(sem_wait)(a->sem)
-                : a->clock == CLOCK_REALTIME
-                  ? real(sem_timedwait)(a->sem, a->deadline)
-                  : real(sem_clockwait)(a->sem, a->clock, a->deadline);
-    a->err = errno;
-}
-
+// Did it succeed, or fail, at once?  Then in `*result` what it returns.
 static int
-wait_semaphore(struct sem_args *a)
+semaphore_tried(sem_t *sem, int *result)
 {
-    if (sem_trywait(a->sem) == 0) {
+    if (!can_switch()) {
         return 0;
     }
-    if (_PyPth_Offload(offloaded_sem_wait, a, _PyPth_INTERRUPTIBLE) < 0) {
-        offloaded_sem_wait(a);
+    if (sem_trywait(sem) == 0) {
+        *result = 0;
+        return 1;
     }
-    return (int)offloaded_result(a->result, a->err);
+    forget_error();
+    make_room();
+    return 0;
 }
 
 MAPPED int
 sem_wait(sem_t *sem)
 {
-    if (!can_switch()) {
-        return real(sem_wait)(sem);
-    }
-    struct sem_args a = {sem, CLOCK_REALTIME, NULL, 0, 0};
-    return wait_semaphore(&a);
+    int result;
+    return semaphore_tried(sem, &result) ? result : real(sem_wait)(sem);
 }
 
 MAPPED int
 sem_timedwait(sem_t *sem, const struct timespec *deadline)
 {
-    if (!can_switch()) {
-        return real(sem_timedwait)(sem, deadline);
-    }
-    struct sem_args a = {sem, CLOCK_REALTIME, deadline, 0, 0};
-    return wait_semaphore(&a);
+    int result;
+    return semaphore_tried(sem, &result)
+           ? result : real(sem_timedwait)(sem, deadline);
 }
 
 MAPPED int
 sem_clockwait(sem_t *sem, clockid_t clock, const struct timespec *deadline)
 {
-    if (!can_switch()) {
-        return real(sem_clockwait)(sem, clock, deadline);
-    }
-    struct sem_args a = {sem, clock, deadline, 0, 0};
-    return wait_semaphore(&a);
+    int result;
+    return semaphore_tried(sem, &result)
+           ? result : real(sem_clockwait)(sem, clock, deadline);
 }

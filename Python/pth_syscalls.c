@@ -1,24 +1,23 @@
 // GNU Pth backend: the system call mapping.
 //
-// A thread that blocks in the kernel would stop all threads, for there is one
-// kernel thread.  So the executable (or libpython) defines the C library's
-// entry points of the system calls that block, as GNU Pth's "hard" mapping
-// does (pth_syscall.c); the dynamic linker then gives ours to everybody:
-// CPython's modules, OpenSSL, any C extension.  Each tries the call without
-// blocking, waits in _PyPth_WaitFds() or _PyPth_Wait() while others run, and
-// tries again.  A call for which there is neither a way to try it nor anything
-// to wait for is made by a kernel thread of its own (pth_offload.c).
+// A thread that blocks in the kernel takes the carrier with it, until another
+// kernel thread takes over.  For frequent calls that is dear.  So the
+// executable (or libpython) defines the C library's entry points of those, as
+// GNU Pth's "hard" mapping does (pth_syscall.c); the dynamic linker then gives
+// ours to everybody: CPython's modules, OpenSSL, any C extension.  Each tries
+// the call without blocking, waits in _PyPth_WaitFds() or _PyPth_Wait() while
+// others run, and tries again.
 //
 // Who must not switch gets the plain call, see can_switch().
 //
-//   Python/pth_syscalls.c    what all of them need, and Pth's own calls
+//   Python/pth_syscalls.c    what all of them need, Pth's own calls, and what
+//                            the kernel would answer for its own thread
 //   Python/pth_sys_poll.c    poll(), select(), epoll_wait()
 //   Python/pth_sys_socket.c  sockets
 //   Python/pth_sys_file.c    files, pipes, terminals; locks on files
 //   Python/pth_sys_stdio.c   input by way of stdio
 //   Python/pth_sys_time.c    sleeping; semaphores
 //   Python/pth_sys_process.c child processes, signals that are waited for
-//   Python/pth_sys_netdb.c   name resolution
 //
 // docs/syscalls.md has the table.
 
@@ -29,6 +28,7 @@
 #include <signal.h>
 #include <stdio.h>                // fclose()
 #include <sys/select.h>
+#include <sys/syscall.h>
 
 int _PyPth_pipe_for_init[2] = {-1, -1};
 static int pth_pipe = -1;         // the reading end of Pth's own pipe
@@ -68,7 +68,7 @@ _PyPth_NextDefinition(const char *name)
 static inline int
 in_pth(void)
 {
-    return _PyPth_in_pth && _PyPth_IsKernelThread();
+    return _PyPth_inside && !_PyPth_in_handler;
 }
 
 
@@ -88,11 +88,7 @@ _PyPth_sys_ppoll(struct pollfd *fds, nfds_t nfds,
 int
 _PyPth_PollNow(struct pollfd *fds, nfds_t nfds)
 {
-    int found, err = errno;
-    do {
-        found = real(poll)(fds, nfds, 0);
-    } while (_PyPth_SliceInterrupted(found, err));
-    return found;
+    return real(poll)(fds, nfds, 0);
 }
 
 int
@@ -110,7 +106,6 @@ _PyPth_sys_sigmask(int how, const sigset_t *set, sigset_t *old)
 DECLARE_REAL(read)
 DECLARE_REAL(select)
 DECLARE_REAL(sigaction)
-DECLARE_REAL(signal)
 DECLARE_REAL(sigpending)
 DECLARE_REAL(pipe)
 
@@ -142,11 +137,7 @@ select(int nfds, fd_set *r, fd_set *w, fd_set *e, struct timeval *timeout)
         return _PyPth_Select(nfds, r, w, e, timeout);
     }
 #endif
-    int found, err = errno;
-    do {
-        found = real(select)(nfds, r, w, e, timeout);
-    } while (at_once && _PyPth_SliceInterrupted(found, err));
-    return found;
+    return real(select)(nfds, r, w, e, timeout);
 }
 
 MAPPED int
@@ -176,15 +167,15 @@ sigprocmask(int how, const sigset_t *set, sigset_t *old)
 MAPPED int
 pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
 {
-    if (set == NULL || !_PyPth_IsKernelThread()) {
+    if (set == NULL || _PyPth_self == NULL || _PyPth_vforked) {
         return real(pthread_sigmask)(how, set, old);
     }
     sigset_t allowed = *set;
     if (how != SIG_UNBLOCK) {
-        _PyPth_UnblockSlice(&allowed);
+        _PyPth_UnblockSignal(&allowed);
     }
     int err = real(pthread_sigmask)(how, &allowed, old);
-    if (err == 0) {
+    if (err == 0 && !_PyPth_inside && !_PyPth_in_handler) {
         _PyPth_MaskChanged();
     }
     return err;
@@ -197,24 +188,74 @@ _PyPth_sys_sigaction(int signum, const struct sigaction *action,
     return real(sigaction)(signum, action, old);
 }
 
+// The handlers that the program has set.
+static struct sigaction handlers[_NSIG];
+
+// A handler may have come in the middle of anything, for example malloc(), so
+// another thread must not run before it returns: its blocking calls are plain
+// ones.
+static void
+call_handler(int signum, siginfo_t *info, void *context)
+{
+    char before = _PyPth_in_handler;
+    _PyPth_in_handler = 1;
+    if (handlers[signum].sa_flags & SA_SIGINFO) {
+        handlers[signum].sa_sigaction(signum, info, context);
+    }
+    else {
+        handlers[signum].sa_handler(signum);
+    }
+    _PyPth_in_handler = before;
+}
+
 MAPPED int
 sigaction(int signum, const struct sigaction *action, struct sigaction *old)
 {
-    if (_PyPth_SliceAction(signum, action, old)) {
+    if (_PyPth_SignalAction(signum, action, old)) {
         return 0;
     }
-    return real(sigaction)(signum, action, old);
+    if (signum <= 0 || signum >= _NSIG) {
+        return real(sigaction)(signum, action, old);
+    }
+    struct sigaction new, before, before_user = handlers[signum];
+    const struct sigaction *set = action;
+    if (action != NULL && action->sa_handler != SIG_DFL
+        && action->sa_handler != SIG_IGN)
+    {
+        new = *action;
+        new.sa_sigaction = call_handler;
+        new.sa_flags |= SA_SIGINFO;
+        handlers[signum] = *action;
+        set = &new;
+    }
+    int result = real(sigaction)(signum, set, &before);
+    if (result != 0) {
+        handlers[signum] = before_user;
+    }
+    else if (old != NULL) {
+        *old = before;
+        if (before.sa_sigaction == call_handler) {
+            old->sa_sigaction = before_user.sa_sigaction;
+            if (!(before_user.sa_flags & SA_SIGINFO)) {
+                old->sa_flags &= ~SA_SIGINFO;
+            }
+        }
+    }
+    return result;
 }
 
+// signal(2), "Portability": System calls are restarted, the handler stays.
 MAPPED sighandler_t
 signal(int signum, sighandler_t handler)
 {
     struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
     struct sigaction old;
-    if (_PyPth_SliceAction(signum, &action, &old)) {
-        return old.sa_handler;
+    if (handler == SIG_ERR) {
+        errno = EINVAL;
+        return SIG_ERR;
     }
-    return real(signal)(signum, handler);
+    sigaddset(&action.sa_mask, signum);
+    return sigaction(signum, &action, &old) == 0 ? old.sa_handler : SIG_ERR;
 }
 
 MAPPED int
@@ -224,14 +265,121 @@ sigpending(sigset_t *set)
         return sigemptyset(set);
     }
     int result = real(sigpending)(set);
-    if (result == 0 && _PyPth_current->has_pending
-        && _PyPth_IsKernelThread())
-    {
+    if (result == 0 && _PyPth_self != NULL && _PyPth_self->has_pending) {
         sigset_t own = *set;
-        sigorset(set, &own, &_PyPth_current->pending);
+        sigorset(set, &own, &_PyPth_self->pending);
     }
     return result;
 }
+
+
+/* What the kernel knows of the kernel thread, and not of the thread. */
+
+DECLARE_REAL(sigaltstack)
+DECLARE_REAL(pthread_kill)
+
+int
+_PyPth_sys_sigaltstack(const stack_t *stack, stack_t *old)
+{
+    return real(sigaltstack)(stack, old);
+}
+
+MAPPED int
+sigaltstack(const stack_t *stack, stack_t *old)
+{
+    _PyPth_thread *self = _PyPth_self;
+    if (self == NULL || _PyPth_vforked || _PyPth_inside) {
+        return real(sigaltstack)(stack, old);
+    }
+    _PyPth_thread *kernel = self->out ? self->on : _PyPth_carrier;
+    stack_t before;
+    // The stack may be another thread's, which leaves it there while this one
+    // runs, but not while it is in use: the kernel knows.
+    int result = real(sigaltstack)(stack, &before);
+    if (result != 0) {
+        return result;
+    }
+    if (old != NULL) {
+        *old = before;
+        if (!self->has_altstack) {
+            memset(old, 0, sizeof(*old));
+            old->ss_flags = SS_DISABLE;
+        }
+    }
+    if (stack != NULL) {
+        self->has_altstack = !(stack->ss_flags & SS_DISABLE);
+        self->altstack = *stack;
+        kernel->alt_owner = self->has_altstack ? self : NULL;
+    }
+    return 0;
+}
+
+int
+_PyPth_sys_pthread_kill(pthread_t thread, int signum)
+{
+    return real(pthread_kill)(thread, signum);
+}
+
+MAPPED int
+pthread_kill(pthread_t thread, int signum)
+{
+    if (_PyPth_vforked || _PyPth_inside
+        || _PyPth_in_handler || pthread_equal(thread, pthread_self()))
+    {
+        return real(pthread_kill)(thread, signum);
+    }
+    return _PyPth_Kill((unsigned long)thread, signum);
+}
+
+void
+_PyPth_sys_pthread_exit(void *value)
+{
+    typedef void (*exit_func)(void *) __attribute__((noreturn));
+    static exit_func func = NULL;
+    if (func == NULL) {
+        func = (exit_func)_PyPth_NextDefinition("pthread_exit");
+    }
+    func(value);
+}
+
+MAPPED void
+pthread_exit(void *value)
+{
+    _PyPth_Exit(value);
+}
+
+
+/* vfork(): what is noted here, the child sees, too, for it runs in its parent's
+   memory. */
+
+static _Py_thread_local void *vfork_return;
+
+// Called by vfork() in pth_machine.h with the address to return to.  Return the
+// C library's own function.
+__attribute__((visibility("hidden"))) void *
+_PyPth_BeforeVfork(void *address)
+{
+    static void *func = NULL;
+    if (func == NULL) {
+        func = _PyPth_NextDefinition("vfork");
+    }
+    vfork_return = address;
+    _PyPth_vforked = 1;
+    return func;
+}
+
+// Called with its result, in the child and then in the parent.
+__attribute__((visibility("hidden"))) void *
+_PyPth_AfterVfork(int result)
+{
+    if (result != 0) {
+        _PyPth_vforked = 0;
+    }
+    return vfork_return;
+}
+
+
+/* The pipe of stock Pth */
 
 MAPPED int
 pipe(int fds[2])
@@ -311,9 +459,16 @@ _PyPth_WaitBefore(int fd, short events, PyTime_t deadline)
 int
 _PyPth_SleepUntil(PyTime_t deadline, struct timespec *left)
 {
-    if (_PyPth_Wait(NULL, deadline, _PyPth_INTERRUPTIBLE | _PyPth_NEW_SIGNALS)
-        == _PyPth_INTR)
-    {
+    if (time_left(deadline) == 0 && deadline != _PyPth_FOREVER) {
+        // As the kernel lets others run.
+        _PyPth_Yield();
+        return 0;
+    }
+    _PyPth_Lock();
+    _PyPth_result result = _PyPth_Wait(
+        NULL, deadline, _PyPth_INTERRUPTIBLE | _PyPth_NEW_SIGNALS);
+    _PyPth_Unlock();
+    if (result == _PyPth_INTR) {
         if (left != NULL) {
             _PyTime_AsTimespec_clamp(time_left(deadline), left);
         }

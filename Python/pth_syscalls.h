@@ -54,31 +54,35 @@ extern void *_PyPth_NextDefinition(const char *name);
 extern void __chk_fail(void) __attribute__((noreturn));
 
 // A thread that sleeps while it holds the GIL lets those run that need none.
-// (The child of a vfork() does not sleep.)
 static inline int
 can_switch_with_gil(void)
 {
     return _PyPth_nthreads > 1
            && _PyPth_map_syscalls
-           && !_PyPth_in_pth
-           && !_PyPth_current->waiting
-           && _PyPth_IsKernelThread()
-           && (_PyPth_current->entry_errno = errno, 1);
+           && _PyPth_self != NULL
+           && _PyPth_CanLend()
+           && !_PyPth_inside
+           && !_PyPth_in_handler
+           && !_PyPth_vforked
+           && (_PyPth_self->entry_errno = errno, 1);
 }
 
 // May the calling thread let others run?  Not if it is the only one, nor if it
-// holds the GIL (as the child of a vfork() seems to, which runs in its
-// parent's memory), nor inside Pth, nor in a signal handler that came in the
-// middle of a wait, nor if it is not a Python thread at all.
+// holds the GIL, nor inside Pth, nor in a signal handler, which may have come
+// in the middle of anything, nor in the child of a vfork(), nor if it is not a
+// Python thread at all.
 static inline int
 can_switch(void)
 {
-    if (_Py_tss_tstate != NULL) {
-        // The plain call may block, and would be interrupted.
-        _PyPth_StopLooking();
-        return 0;
-    }
-    return can_switch_with_gil();
+    return _Py_tss_tstate == NULL && can_switch_with_gil();
+}
+
+// The plain call that follows is likely to block: let others have the carrier.
+static inline void
+make_room(void)
+{
+    _PyPth_BeforeLongCall();
+    errno = _PyPth_self->entry_errno;
 }
 
 // A call that succeeds leaves errno alone.  This is called when a mapped call
@@ -87,7 +91,7 @@ can_switch(void)
 static inline void
 forget_error(void)
 {
-    errno = _PyPth_current->entry_errno;
+    errno = _PyPth_self->entry_errno;
 }
 
 // What a call returns that has failed after it has dealt with `done` bytes or
@@ -100,14 +104,6 @@ done_or_error(size_t done)
     }
     forget_error();
     return (ssize_t)done;
-}
-
-// What a call returns that a kernel thread has made.
-static inline ssize_t
-offloaded_result(ssize_t result, int err)
-{
-    errno = result < 0 ? err : _PyPth_current->entry_errno;
-    return result;
 }
 
 // Did a wait end for another reason than what it was for, or its deadline?
@@ -181,13 +177,5 @@ extern ssize_t _PyPth_Read(int fd, void *buf, size_t len);
 
 extern int _PyPth_Select(int nfds, fd_set *r, fd_set *w, fd_set *e,
                          struct timeval *timeout);
-
-/* pth_offload.c */
-
-// Make the call `call(arg)` on a kernel thread of its own, which must not
-// enter Python, while other Python threads run.  With `flags`
-// _PyPth_INTERRUPTIBLE a signal ends a blocking system call there with EINTR.
-// Return 0, or -1 when no thread is to be had, and the call was not made.
-extern int _PyPth_Offload(void (*call)(void *), void *arg, int flags);
 
 #endif  // !Py_PTH_SYSCALLS_H

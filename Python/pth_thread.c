@@ -1,9 +1,8 @@
 // GNU Pth backend: threads start, finish, are joined, and go away in a fork.
 //
-// A thread that has finished stays parked for the next one to be started: that
-// saves both of them a stack, a pth_spawn() and a pass of the scheduler.  The
-// few that are kept also mean that a thread never has to leave Pth while
-// nobody else is ready, see _PyPth_Park().
+// A thread is a pthread (pthread_create(3)), which the C library knows and
+// takes away.  One that has finished is kept for the next start where that
+// makes no difference to anybody, see is_clean().
 
 #include "pth_internal.h"
 #include "pycore_ceval.h"
@@ -11,8 +10,10 @@
 
 #include <dlfcn.h>                // dlsym()
 #include <fcntl.h>                // O_CLOEXEC
+#include <link.h>                 // dl_iterate_phdr()
+#include <locale.h>               // uselocale()
 #include <sys/select.h>           // FD_SETSIZE
-#include <sys/syscall.h>          // SYS_gettid
+#include <sys/stat.h>
 #include <unistd.h>               // pipe2()
 
 // What a thread that is being waited for leaves behind: its record may be
@@ -20,227 +21,80 @@
 struct _PyPth_job {
     char done;
     char detached;
+    char leaves;                  // `pthread` ends, too, or
+    _PyPth_thread *kept;          // it is kept for another start
+    unsigned int generation;      // of `kept`
+    pthread_t pthread;
     _PyPth_queue joiners;
 };
 
 _PyPth_thread _PyPth_main = {.timer = -1};
 _PyPth_thread *_PyPth_threads = &_PyPth_main;
-_PyPth_thread *_PyPth_current = &_PyPth_main;
-_Py_thread_local char _PyPth_mark;
-char *_PyPth_kernel_mark;
-pthread_t _PyPth_kernel_thread;
-pid_t _PyPth_kernel_pid, _PyPth_kernel_tid;
 unsigned int _PyPth_generation = 0;
-volatile sig_atomic_t _PyPth_nthreads = 1;
+volatile int _PyPth_nthreads = 1;
+volatile int _PyPth_no_threads = 0;
 
-static _PyPth_thread *parked;     // finished ones, with a default stack
-static int nparked = 0;
-static unsigned int last_number = 0;
-static _PyPth_thread *departed;   // left Pth: stack and record can be freed
+// Finished ones, with a default stack.  They are used again when they have
+// been joined: until then somebody may compare their IDs with others'.
+static _PyPth_thread *pool;
+static _PyPth_thread *finished;   // these, and those that will be in it,
+static int npooled = 0;           // linked by all_next
 
-#define MAX_PARKED 8
-
-
-/* The kernel thread */
-
-void _Py_NO_RETURN
-_PyPth_ForeignThread(const char *func)
-{
-    // Not Py_FatalError(), which frees the objects of faulthandler: that takes
-    // the thread state that this thread cannot have (_PyFaulthandler_Fini()).
-    fprintf(stderr,
-            "Fatal Python error: %s: called from a thread that Python did not "
-            "start; this Python was built with GNU Pth (--with-pth) and runs "
-            "all its threads on the kernel thread that initialized it\n",
-            func);
-    fflush(stderr);
-    abort();
-}
-
-static void after_fork_in_child(void);
-
-static void
-adopt_kernel_thread(void)
-{
-    _PyPth_kernel_mark = &_PyPth_mark;
-    _PyPth_kernel_thread = pthread_self();
-    _PyPth_kernel_pid = getpid();
-    _PyPth_kernel_tid = (pid_t)syscall(SYS_gettid);
-}
-
-void
-_PyPth_Adopt(void)
-{
-    static int registered = 0;
-    if (_PyPth_main.tid == NULL) {
-        // No second thread was ever started: nobody is bound to the kernel
-        // thread of an earlier initialization.
-        adopt_kernel_thread();
-    }
-    if (!registered) {
-        registered = 1;
-        if (pthread_atfork(NULL, NULL, after_fork_in_child) != 0) {
-            Py_FatalError("pthread_atfork() failed");
-        }
-    }
-}
+#define MAX_POOLED 8
 
 
 /* The list of threads alive */
 
 static void
-list_add(_PyPth_thread *thread)
+list_add(_PyPth_thread **list, _PyPth_thread *thread)
 {
     thread->all_prev = NULL;
-    thread->all_next = _PyPth_threads;
-    if (_PyPth_threads != NULL) {
-        _PyPth_threads->all_prev = thread;
+    thread->all_next = *list;
+    if (*list != NULL) {
+        (*list)->all_prev = thread;
     }
-    _PyPth_threads = thread;
+    *list = thread;
 }
 
 static void
-list_remove(_PyPth_thread *thread)
+list_remove(_PyPth_thread **list, _PyPth_thread *thread)
 {
     if (thread->all_prev != NULL) {
         thread->all_prev->all_next = thread->all_next;
     }
     else {
-        _PyPth_threads = thread->all_next;
+        *list = thread->all_next;
     }
     if (thread->all_next != NULL) {
         thread->all_next->all_prev = thread->all_prev;
     }
 }
 
+int
+_PyPth_IsFinished(unsigned long ident)
+{
+    _PyPth_thread *thread = finished;
+    while (thread != NULL && (unsigned long)thread->pthread != ident) {
+        thread = thread->all_next;
+    }
+    return thread != NULL;
+}
+
 _PyPth_thread *
 _PyPth_FindThread(unsigned long ident)
 {
+    if ((unsigned long)_PyPth_main.pthread == ident) {
+        return &_PyPth_main;
+    }
     _PyPth_thread *thread = _PyPth_threads;
-    while (thread != NULL && (unsigned long)(Py_uintptr_t)thread != ident) {
+    while (thread != NULL && (unsigned long)thread->pthread != ident) {
         thread = thread->all_next;
     }
     return thread;
 }
 
 
-/* A thread's life */
-
-static void
-free_thread(_PyPth_thread *thread)
-{
-    size_t size = thread->stacksize != 0 ? thread->stacksize
-                                         : _PyPth_DefaultStackSize();
-    if (thread->stack != NULL) {
-        _PyPth_FreeStack(thread, size);
-    }
-    free(thread->tss);
-    free(thread);
-}
-
-// Free the threads that left Pth.  Whoever calls this runs, so they do not.
-static void
-free_departed(void)
-{
-    while (departed != NULL) {
-        _PyPth_thread *thread = departed;
-        departed = thread->parked_next;
-        free_thread(thread);
-    }
-}
-
-// Called by _PyPth_Park() when there is somebody to switch to.
-static void
-leave(_PyPth_thread *self)
-{
-    free_departed();
-    self->parked_next = departed;
-    departed = self;
-    (void)pth_mutex_release(&self->mutex);
-    _PyPth_in_pth = 1;
-    // The scheduler frees Pth's own part: the thread is not joinable for Pth.
-    pth_exit(NULL);
-}
-
-// The thread is over as far as anybody can see.
-static void
-finish(_PyPth_thread *self)
-{
-    // PyThread_exit_thread() may come here from anywhere.
-    _Py_tss_tstate = NULL;
-    self->func = NULL;
-    for (int i = 0; i < self->ntss; i++) {
-        self->tss[i].value = NULL;
-    }
-    list_remove(self);
-    _PyPth_MaskStale();
-    self->has_pending = 0;
-    if (--_PyPth_nthreads <= 1) {
-        // The last one's blocking calls are plain ones.
-        _PyPth_StopLooking();
-    }
-    struct _PyPth_job *job = self->job;
-    self->job = NULL;
-    if (job != NULL) {
-        if (job->detached) {
-            free(job);
-        }
-        else {
-            job->done = 1;
-            (void)_PyPth_WakeAll(&job->joiners);
-        }
-    }
-    if (_PyPth_nthreads == 0) {
-        // pthread_exit() of the last thread ends the process, too
-        // (pthread_exit(3)).
-        exit(0);
-    }
-}
-
-static void *
-run_thread(void *arg)
-{
-    _PyPth_thread *self = arg;
-    _PyPth_Enter(self);
-    for (;;) {
-        if (memcmp(&self->sigmask, &self->start_mask, sizeof(sigset_t)) != 0) {
-            self->sigmask = self->start_mask;
-            (void)_PyPth_sys_sigmask(SIG_SETMASK, &self->sigmask, NULL);
-            _PyPth_TellSignalMask();
-        }
-        if (sigsetjmp(self->exit_jump, 0) == 0) {
-            self->func(self->arg);
-        }
-        finish(self);
-        int surplus = self->stacksize != 0 || nparked >= MAX_PARKED;
-        if (!surplus) {
-            self->parked_next = parked;
-            parked = self;
-            nparked++;
-        }
-        while (self->func == NULL) {
-            _PyPth_Park(self, surplus, leave);
-        }
-    }
-    return NULL;
-}
-
-void _Py_NO_RETURN
-_PyPth_Exit(void)
-{
-    _PyPth_thread *self = _PyPth_current;
-    if (self != &_PyPth_main) {
-        siglongjmp(self->exit_jump, 1);
-    }
-    // The process outlives its main thread until the last thread is done.
-    finish(self);
-    for (;;) {
-        (void)_PyPth_Wait(NULL, _PyPth_FOREVER, 0);
-    }
-}
-
-
-/* Start */
+/* Pth */
 
 const char *
 _PyPth_LibraryPatches(void)
@@ -286,12 +140,13 @@ make_pipe_for_init(int *borrowed)
     return 0;
 }
 
-// Pth, on the first start of a thread.
+// Pth, on the first start of a thread.  Its main thread is the main thread of
+// Python, whoever calls this: it comes back to the caller at once.
 static int
 start_pth(void)
 {
-    static int failed = 0;
-    if (_PyPth_main.tid != NULL) {
+    static int started = 0, failed = 0;
+    if (started) {
         return 0;
     }
     if (failed) {
@@ -304,8 +159,15 @@ start_pth(void)
     if (_PyPth_LibraryPatches() == NULL && make_pipe_for_init(&borrowed) < 0) {
         return -1;
     }
+    _PyPth_inside = 1;
     int done = pth_init();
     int err = errno;
+    if (done) {
+        // From here on the masks are ours, and Pth asks for none.
+        sigset_t mask;
+        (void)pth_sigmask(SIG_SETMASK, NULL, &mask);
+    }
+    _PyPth_inside = 0;
     if (borrowed != -1) {
         (void)fcntl(BORROWED_FD, F_SETFL, borrowed);
     }
@@ -320,52 +182,338 @@ start_pth(void)
     (void)pth_mutex_acquire(&self->mutex, FALSE, NULL);
     // Threads start in turn, not before those that are ready.
     (void)pth_ctrl(PTH_CTRL_FAVOURNEW, 0);
-    self->tid = pth_self();
-    _PyPth_GetSignalMask(&self->sigmask);
-    _PyPth_TellSignalMask();
+    self->pth = pth_self();
+    self->place = PTH_RUNNING;
+    started = 1;
     return 0;
 }
 
-static _PyPth_thread *
-new_thread(size_t stacksize)
+// Where a thread begins in Pth, on its stub, when its turn has come.
+static void *
+begin(void *arg)
+{
+    _PyPth_thread *thread = arg;
+    _PyPth_CameBack(thread);
+    _PyPth_Arrived(thread);
+    // pth_cond_await() gives it up and takes it back.
+    (void)pth_mutex_acquire(&thread->mutex, FALSE, NULL);
+    _PyPth_RunOn(thread);
+    return NULL;
+}
+
+int
+_PyPth_Spawn(_PyPth_thread *thread)
 {
     static pth_attr_t attr = NULL;
     if (attr == NULL) {
         attr = pth_attr_new();
         if (attr == NULL) {
-            return NULL;
+            return -1;
         }
         (void)pth_attr_set(attr, PTH_ATTR_JOINABLE, FALSE);
         (void)pth_attr_set(attr, PTH_ATTR_CANCEL_STATE, PTH_CANCEL_DISABLE);
         (void)pth_attr_set(attr, PTH_ATTR_NAME, "python");
     }
-    _PyPth_thread *thread = calloc(1, sizeof(*thread));
-    if (thread == NULL) {
-        return NULL;
+    size_t size;
+    char *stack = _PyPth_NewStub(&size);
+    if (stack == NULL) {
+        return -1;
     }
-    size_t size = stacksize != 0 ? stacksize : _PyPth_DefaultStackSize();
-    thread->timer = -1;
-    // The new context takes over the mask that is set now (getcontext(3)).
-    thread->sigmask = _PyPth_current->sigmask;
-    thread->stacksize = stacksize;
-    if (_PyPth_NewStack(thread, size) < 0) {
-        free_thread(thread);
-        return NULL;
+    (void)pth_attr_set(attr, PTH_ATTR_STACK_SIZE, (unsigned int)size);
+    (void)pth_attr_set(attr, PTH_ATTR_STACK_ADDR, stack);
+    thread->pth = pth_spawn(attr, begin, thread);
+    if (thread->pth == NULL) {
+        _PyPth_FreeStub(stack);
+        return -1;
     }
     (void)pth_cond_init(&thread->cond);
     (void)pth_mutex_init(&thread->mutex);
-    // Pth counts the size in an unsigned int.  It only needs the upper end,
-    // and a word at the lower one that it checks in every switch.
-    unsigned int top = (unsigned int)Py_MIN(size, (size_t)1 << 30);
-    (void)pth_attr_set(attr, PTH_ATTR_STACK_SIZE, top);
-    (void)pth_attr_set(attr, PTH_ATTR_STACK_ADDR,
-                       thread->stack + (size - top));
-    thread->tid = pth_spawn(attr, run_thread, thread);
-    if (thread->tid == NULL) {
-        free_thread(thread);
-        return NULL;
+    (void)pth_suspend(thread->pth);
+    thread->stub = stack;
+    thread->place = PTH_NEW;
+    return 0;
+}
+
+
+/* A thread's life */
+
+// Objects that have thread-locals, but for the C library's and Python's.
+static int
+count_tls(struct dl_phdr_info *info, size_t Py_UNUSED(size), void *data)
+{
+    int has_tls = 0, is_python = 0;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+        has_tls |= (p->p_type == PT_TLS);
+        is_python |= (p->p_type == PT_LOAD
+                      && (uintptr_t)count_tls - info->dlpi_addr - p->p_vaddr
+                         < p->p_memsz);
     }
+    if (has_tls && !is_python && strstr(info->dlpi_name, "/libc.so") == NULL) {
+        (*(int *)data)++;
+    }
+    return 0;
+}
+
+static int
+count_loads(struct dl_phdr_info *info, size_t Py_UNUSED(size), void *data)
+{
+    *(unsigned long long *)data = info->dlpi_adds;
+    return 1;
+}
+
+// Has nobody but the C library and Python kept anything for the calling
+// thread?  Then its kernel thread may be used for another one, for whom all is
+// new.  What Python has kept is forgotten.
+static int
+is_clean(void)
+{
+    static unsigned long long loads = 0;
+    static int others = 0;
+    unsigned long long loads_now = 0;
+    (void)dl_iterate_phdr(count_loads, &loads_now);
+    if (loads_now != loads) {
+        loads = loads_now;
+        others = 0;
+        (void)dl_iterate_phdr(count_tls, &others);
+    }
+    if (others > 0) {
+        return 0;
+    }
+    for (pthread_key_t key = 0; key < PTHREAD_KEYS_MAX; key++) {
+        if (pthread_getspecific(key) != NULL) {
+            if (!_PyPth_tss_keys[key]) {
+                return 0;
+            }
+            (void)pthread_setspecific(key, NULL);
+        }
+    }
+    return 1;
+}
+
+void
+_PyPth_FreeThread(_PyPth_thread *thread)
+{
+    if (thread->stub != NULL) {
+        _PyPth_FreeStub(thread->stub);
+        thread->stub = NULL;
+    }
+    if (thread != &_PyPth_main) {
+        free(thread);
+    }
+}
+
+// The thread is over as far as anybody can see.  Return true if nobody is
+// going to join its kernel thread.  Locked.
+static int
+finish(_PyPth_thread *self)
+{
+    int detached = 1;
+    list_remove(&_PyPth_threads, self);
+    _PyPth_MaskStale();
+    _PyPth_nthreads--;
+    struct _PyPth_job *job = self->job;
+    self->job = NULL;
+    if (job != NULL) {
+        detached = job->detached;
+        job->leaves = !self->pooled;
+        job->kept = self->pooled ? self : NULL;
+        job->generation = _PyPth_generation;
+        if (job->detached) {
+            free(job);
+        }
+        else {
+            job->done = 1;
+            (void)_PyPth_WakeAll(&job->joiners);
+        }
+    }
+    return detached;
+}
+
+// The C library ends the process with its last thread (pthread_exit(3)), but
+// the backend keeps some.
+void
+_PyPth_ExitWithLast(void)
+{
+    struct stat st;
+    // The monitor, who calls this, the pool's, and the first one, which stays
+    // until the others have gone.
+    int ours = 1 + npooled + _PyPth_first->ended;
+    // The directory counts the threads as its links, behind its own two
+    // (Linux, fs/proc/base.c, proc_task_getattr()).
+    if (stat("/proc/self/task", &st) != 0 || (int)st.st_nlink - 2 <= ours) {
+        exit(0);
+    }
+}
+
+// Its kernel thread, which it runs on, is about to end.  Return as finish().
+static int
+end_thread(_PyPth_thread *self)
+{
+    _PyPth_Lock();
+    self->pooled = 0;
+    _PyPth_GoHome(self);
+    int detached = finish(self);
+    _PyPth_self = NULL;
+    self->ended = 1;
+    if (self->place == PTH_NONE) {
+        _PyPth_FreeThread(self);
+    }
+    else {
+        // Its stub leaves Pth and frees it.
+        _PyPth_MakeReady(self);
+    }
+    int last = (_PyPth_nthreads == 0);
+    _PyPth_Unlock();
+    if (last) {
+        // The monitor does the rest when this one has gone.
+        _PyPth_no_threads = 1;
+        _PyPth_WakeMonitor();
+    }
+    return detached;
+}
+
+static void
+leave(void *arg)
+{
+    if (end_thread((_PyPth_thread *)arg)) {
+        (void)pthread_detach(pthread_self());
+    }
+}
+
+static void
+put_into_pool(_PyPth_thread *thread)
+{
+    thread->parked_next = pool;
+    pool = thread;
+}
+
+// Nobody asks for the thread of this job any more.  Locked.
+static void
+release_kept(struct _PyPth_job *job)
+{
+    if (job->kept != NULL && job->generation == _PyPth_generation) {
+        put_into_pool(job->kept);
+    }
+}
+
+// Wait for another job.  Return false if the thread shall leave instead.
+static int
+wait_in_pool(_PyPth_thread *self)
+{
+    _PyPth_Lock();
+    if (!self->pooled || npooled >= MAX_POOLED || _PyPth_nthreads == 1
+        || !_PyPth_CanLend() || !is_clean())
+    {
+        _PyPth_Unlock();
+        return 0;
+    }
+    (void)uselocale(LC_GLOBAL_LOCALE);
+    self->has_altstack = 0;
+    self->has_pending = 0;
+    self->long_calls = 0;
+    self->gil = NULL;
+    self->func = NULL;
+    int detached = finish(self);
+    npooled++;
+    list_add(&finished, self);
+    if (detached) {
+        put_into_pool(self);
+    }
+    do {
+        (void)_PyPth_Wait(NULL, _PyPth_FOREVER, 0);
+    } while (self->func == NULL);
+    _PyPth_Unlock();
+    errno = 0;
+    return 1;
+}
+
+static void *
+run_thread(void *arg)
+{
+    _PyPth_thread *self = arg;
+    // Where its kernel thread waits while others run on the rest: nothing is
+    // written there but the frame of a signal handler.
+    size_t room = (size_t)sysconf(_SC_MINSIGSTKSZ) + 2048;
+    char *park = alloca(room);
+    __asm__ volatile("" : : "r"(park) : "memory");
+    _PyPth_InitKernel(self);
+    self->k.park_sp = (void *)((uintptr_t)(park + room) & ~(uintptr_t)15);
+    self->out = 1;
+    self->on = self;
+    self->busy = 1;
+    pthread_cleanup_push(leave, self);
+    _PyPth_Lock();
+    _PyPth_arriving--;
+    if (_PyPth_CanLend()) {
+        _PyPth_TakeTurn(self);
+    }
+    _PyPth_Unlock();
+    do {
+        self->func(self->arg);
+    } while (wait_in_pool(self));
+    pthread_cleanup_pop(1);
+    return NULL;
+}
+
+void _Py_NO_RETURN
+_PyPth_Exit(void *value)
+{
+    _PyPth_thread *self = _PyPth_self;
+    if (self != NULL) {
+        _PyPth_Lock();
+        self->pooled = 0;
+        _PyPth_GoHome(self);
+        _PyPth_Unlock();
+        if (self == _PyPth_first) {
+            // The process outlives its main thread until the last is done.
+            (void)end_thread(self);
+        }
+    }
+    // Goes back to run_thread(), and unwinds what is in between.
+    _PyPth_sys_pthread_exit(value);
+    Py_UNREACHABLE();
+}
+
+
+/* Start */
+
+// Threads whose kernel threads have not begun yet.
+volatile int _PyPth_arriving = 0;
+
+// A job for a thread of the pool.  Locked.
+static _PyPth_thread *
+take_from_pool(void (*func)(void *), void *arg, struct _PyPth_job *job)
+{
+    _PyPth_thread *thread = pool;
+    pool = thread->parked_next;
+    npooled--;
+    list_remove(&finished, thread);
+    thread->func = func;
+    thread->arg = arg;
+    thread->job = job;
+    _PyPth_GetSignalMask(&thread->sigmask);
+    list_add(&_PyPth_threads, thread);
+    _PyPth_WakeThread(thread, _PyPth_WOKEN);
     return thread;
+}
+
+static int
+create(_PyPth_thread *thread, size_t stacksize, pthread_t *pthread)
+{
+    pthread_attr_t attr;
+    int err = pthread_attr_init(&attr);
+    if (err != 0) {
+        return err;
+    }
+    if (stacksize != 0) {
+        err = pthread_attr_setstacksize(&attr, stacksize);
+    }
+    if (err == 0) {
+        err = pthread_create(pthread, &attr, run_thread, thread);
+    }
+    (void)pthread_attr_destroy(&attr);
+    return err;
 }
 
 // Start a thread that calls `func(arg)`, on a stack of `stacksize` bytes (0:
@@ -376,64 +524,98 @@ int
 _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
              Py_uintptr_t *ident, struct _PyPth_job **pjob)
 {
-    (void)_PyPth_CheckKernelThread(__func__);
+    static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
+    static char initialized = 0;
     struct _PyPth_job *job = NULL;
     _PyPth_thread *thread = NULL;
-    if (start_pth() < 0) {
-        return -1;
-    }
-    // The slice's handler stops the timer if it finds one thread: the new
-    // one counts before _PyPth_StartSlices() looks whether the timer runs.
-    _PyPth_nthreads++;
-    if (_PyPth_StartSlices() < 0
-        || _PyPth_ReserveTimers(_PyPth_nthreads) < 0)
-    {
-        goto error;
-    }
-    free_departed();
     if (!detached) {
         job = calloc(1, sizeof(*job));
         if (job == NULL) {
-            goto error;
+            return -1;
         }
     }
-    if (stacksize == 0 && parked != NULL) {
-        thread = parked;
-        parked = thread->parked_next;
-        nparked--;
-        _PyPth_WakeThread(thread, _PyPth_WOKEN);
+    // Interpreters with GILs of their own may start the first one at once.
+    (void)pthread_mutex_lock(&init_lock);
+    if (!initialized) {
+        initialized = (_PyPth_TakeSignal() == 0 && start_pth() == 0
+                       && _PyPth_InitTakeover() == 0);
     }
-    else {
-        thread = new_thread(stacksize);
-        if (thread == NULL) {
-            goto error;
-        }
-        _PyPth_Ready(thread);
+    int ready = initialized;
+    (void)pthread_mutex_unlock(&init_lock);
+    if (!ready) {
+        goto error;
     }
-    thread->func = func;
-    thread->arg = arg;
-    thread->job = job;
-    thread->number = ++last_number;
-    thread->start_mask = _PyPth_current->sigmask;
-    list_add(thread);
+    _PyPth_Lock();
+    if (_PyPth_StartMonitor() < 0
+        || _PyPth_ReserveTimers(_PyPth_nthreads + 1 + MAX_POOLED) < 0)
+    {
+        _PyPth_Unlock();
+        goto error;
+    }
+    _PyPth_nthreads++;
     _PyPth_MaskStale();
-    *ident = (Py_uintptr_t)thread;
-    if (pjob != NULL) {
-        *pjob = job;
+    if (stacksize == 0 && pool != NULL) {
+        thread = take_from_pool(func, arg, job);
+        *ident = (Py_uintptr_t)thread->pthread;
+        if (job != NULL) {
+            job->pthread = thread->pthread;
+            *pjob = job;
+        }
+        _PyPth_Unlock();
+        return 0;
     }
-    return 0;
+    _PyPth_Unlock();
+
+    thread = calloc(1, sizeof(*thread));
+    if (thread != NULL) {
+        thread->timer = -1;
+        thread->func = func;
+        thread->arg = arg;
+        thread->job = job;
+        thread->pooled = (stacksize == 0);
+        _PyPth_Lock();
+        list_add(&_PyPth_threads, thread);
+        _PyPth_arriving++;
+        _PyPth_Unlock();
+        pthread_t pthread;
+        int err = create(thread, stacksize, &pthread);
+        if (err == 0) {
+            // The record may be gone by now.
+            *ident = (Py_uintptr_t)pthread;
+            if (job != NULL) {
+                job->pthread = pthread;
+                *pjob = job;
+            }
+            return 0;
+        }
+        errno = err;
+        _PyPth_Lock();
+        _PyPth_arriving--;
+        list_remove(&_PyPth_threads, thread);
+        _PyPth_Unlock();
+        free(thread);
+    }
+    _PyPth_Lock();
+    _PyPth_nthreads--;
+    _PyPth_Unlock();
 
 error:
     free(job);
-    _PyPth_nthreads--;
     return -1;
 }
 
 void
 _PyPth_Join(struct _PyPth_job *job)
 {
+    _PyPth_Lock();
     while (!job->done) {
         (void)_PyPth_Wait(&job->joiners, _PyPth_FOREVER, 0);
+    }
+    release_kept(job);
+    _PyPth_Unlock();
+    if (job->leaves) {
+        // What others keep for a thread is gone when it has been joined.
+        (void)pthread_join(job->pthread, NULL);
     }
     free(job);
 }
@@ -441,11 +623,18 @@ _PyPth_Join(struct _PyPth_job *job)
 void
 _PyPth_Detach(struct _PyPth_job *job)
 {
-    if (job->done) {
-        free(job);
+    _PyPth_Lock();
+    int done = job->done;
+    job->detached = 1;
+    if (done) {
+        release_kept(job);
     }
-    else {
-        job->detached = 1;
+    _PyPth_Unlock();
+    if (done) {
+        if (job->leaves) {
+            (void)pthread_detach(job->pthread);
+        }
+        free(job);
     }
 }
 
@@ -455,58 +644,100 @@ _PyPth_ThreadCount(void)
     return _PyPth_nthreads;
 }
 
-int
-_PyPth_GetCpuClockId(unsigned long ident, clockid_t *clk_id)
-{
-    if (_PyPth_FindThread(ident) == NULL) {
-        return ESRCH;
-    }
-    // All threads burn the time of the one kernel thread.
-    return pthread_getcpuclockid(_PyPth_kernel_thread, clk_id);
-}
-
 
 /* Fork */
+
+// The state of Pth is the child's, too: the thread that forks is the current
+// one, and nobody else is inside of it.
+static void
+before_fork(void)
+{
+    _PyPth_Lock();
+    if (_PyPth_self != NULL && !_PyPth_IsCurrent() && _PyPth_CanLend()) {
+        _PyPth_TakeTurn(_PyPth_self);
+    }
+}
+
+static void
+after_fork_in_parent(void)
+{
+    _PyPth_Unlock();
+}
 
 // The child has the calling thread alone, but a copy of Pth's queues with all
 // the others in them.  pth_fork() would free those, the main thread's record
 // included, which pth_main goes on pointing to (pth_fork.c, pth_sched.c): the
 // next thread at that address would be taken for the main thread.  So they are
 // suspended for good.  Their stacks stay: what lies there may still be
-// referred to, as after a fork with pthreads.
+// referred to.
 static void
 suspend_for_good(_PyPth_thread *thread)
 {
-    if (!thread->suspended && thread != _PyPth_current
-        && thread->tid != NULL)
+    if (!thread->suspended && thread != _PyPth_self
+        && (thread->place == PTH_READY || thread->place == PTH_AWAITING))
     {
-        (void)pth_suspend(thread->tid);
+        (void)pth_suspend(thread->pth);
     }
 }
 
 static void
 after_fork_in_child(void)
 {
-    if (!_PyPth_IsKernelThread()) {
-        // The child of a foreign thread has no Python thread.
+    _PyPth_generation++;
+    _PyPth_arriving = 0;
+    _PyPth_ForgetMonitor();
+    _PyPth_thread *self = _PyPth_self;
+    if (_PyPth_CanLend() && !_PyPth_IsCurrent()) {
+        // The child of a foreign thread has no Python thread that we know.
+        pool = finished = _PyPth_threads = NULL;
+        npooled = 0;
+        _PyPth_main.pthread = 0;
+        _PyPth_nthreads = 1;
+        _PyPth_ForgetOthers();
+        _PyPth_ForgetCarrier();
+        _PyPth_Unlock();
         return;
     }
-    _PyPth_generation++;
-    adopt_kernel_thread();
+    if (self == NULL) {
+        // No thread was ever started.
+        _PyPth_Unlock();
+        return;
+    }
     _PyPth_MaskStale();
     for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
         suspend_for_good(t);
     }
-    for (_PyPth_thread *t = parked; t != NULL; t = t->parked_next) {
+    for (_PyPth_thread *t = finished; t != NULL; t = t->all_next) {
         suspend_for_good(t);
     }
-    parked = NULL;
-    nparked = 0;
-    _PyPth_thread *self = _PyPth_current;
+    pool = finished = NULL;
+    npooled = 0;
+    if (self != &_PyPth_main) {
+        _PyPth_main.pthread = 0;
+    }
     self->all_next = self->all_prev = NULL;
     _PyPth_threads = self;
     _PyPth_nthreads = 1;
     _PyPth_ForgetOthers();
-    _PyPth_ForgetSlices();
-    _PyPth_ForgetWatchdog();
+    _PyPth_ForgetKernels(self);
+    _PyPth_Unlock();
+}
+
+void
+_PyPth_Adopt(void)
+{
+    static char adopted = 0;
+    if (!adopted) {
+        adopted = 1;
+        _PyPth_InitKernel(&_PyPth_main);
+        // Its signals are taken while others carry.
+        static char park[64 * 1024];
+        _PyPth_main.k.park_sp = (void *)((uintptr_t)(park + sizeof(park))
+                                         & ~(uintptr_t)15);
+        if (pthread_atfork(before_fork, after_fork_in_parent,
+                           after_fork_in_child) != 0)
+        {
+            Py_FatalError("pthread_atfork() failed");
+        }
+    }
 }

@@ -17,15 +17,17 @@
 // and gets its pth_cond_notify() when the running thread waits or ends its
 // slice: the yield in pth_cond_notify() is then the hand-off itself, one pass
 // of the scheduler instead of three.
+//
+// All of this happens with the backend locked.  Threads that Pth does not
+// schedule wake others here, too; to wait, they come in (pth_takeover.c), or
+// their kernel threads wait if Python did not start them.
 
 #include "pth_internal.h"
 #include "pycore_ceval.h"         // _PY_GIL_DROP_REQUEST_BIT
+#include "pycore_gil.h"           // struct _gil_runtime_state
 #include "pycore_runtime.h"       // _PyRuntime.main_thread
 
-// Python/import.c: the package whose extension module is being loaded.
-extern _Py_thread_local const char *pkgcontext;
-
-int _PyPth_in_pth = 0;
+#include <linux/futex.h>
 
 // Threads in Pth's queues of new and ready threads that can go on when they
 // get to run.  Threads that merely yielded in the middle of a wait are not
@@ -33,7 +35,11 @@ int _PyPth_in_pth = 0;
 static int nready = 0;
 
 // Passes of the scheduler that came back.
-static unsigned long switches = 0;
+unsigned long _PyPth_switches = 0;
+
+// The current thread has used up its time slice, or shall look (below).
+volatile int _PyPth_slice_expired = 0;
+#define LOOK 2
 
 // Threads that were started or woken, and have not run since.  They go before
 // threads whose slices have ended, which may be ahead of them in Pth's ready
@@ -77,6 +83,10 @@ static _PyPth_thread *woken_head, *woken_tail;
 static void
 woken_append(_PyPth_thread *thread)
 {
+    if (thread->in_woken) {
+        return;
+    }
+    thread->in_woken = 1;
     thread->woken_next = NULL;
     if (woken_head == NULL) {
         woken_head = thread;
@@ -142,35 +152,19 @@ suspend_oldest(void)
     while (nawaiting > KEEP_AWAITING) {
         _PyPth_thread *thread = await_head;
         await_remove(thread);
-        thread->suspended = (pth_suspend(thread->tid) != FALSE);
+        thread->suspended = (pth_suspend(thread->pth) != FALSE);
     }
 }
 
 
-/* Switching.  The C library's errno and CPython's thread-local variables
-   belong to the kernel thread, that is to all threads here: each thread keeps
-   its own on its stack while it is away. */
+/* Switching.  errno belongs to the thread, but Pth's scheduler runs with the
+   thread pointer of the thread that called it. */
 
-typedef struct {
-    int err;
-    PyThreadState *tstate;
-    const char *pkgcontext;
-} kept;
-
-static inline kept
-switch_begin(void)
+void
+_PyPth_CameBack(_PyPth_thread *self)
 {
-    kept k = {errno, _Py_tss_tstate, pkgcontext};
-    _PyPth_in_pth = 1;
-    return k;
-}
-
-static inline void
-came_back(_PyPth_thread *self)
-{
-    _PyPth_in_pth = 0;
-    _PyPth_SwitchedStack(_PyPth_current, self);
     _PyPth_current = self;
+    _PyPth_after = self;
     self->place = PTH_RUNNING;
     if (self->counted) {
         self->counted = 0;
@@ -183,17 +177,19 @@ came_back(_PyPth_thread *self)
     if (last_urgent == self) {
         last_urgent = NULL;
     }
-    switches++;
+    _PyPth_switches++;
     suspend_oldest();
 }
 
 static inline void
-switch_end(_PyPth_thread *self, kept k)
+came_back(_PyPth_thread *self, int err)
 {
-    came_back(self);
-    _Py_tss_tstate = k.tstate;
-    pkgcontext = k.pkgcontext;
-    errno = k.err;
+    _PyPth_CameBack(self);
+    _PyPth_Arrived(self);
+    if (self->stub == NULL && !self->wants_first) {
+        // Else the thread pointer may be another one than before.
+        errno = err;
+    }
 }
 
 // Stay in Pth's ready queue while another thread runs.
@@ -201,7 +197,7 @@ static void
 stay_ready(_PyPth_thread *self)
 {
     self->place = PTH_READY;
-    if (!_PyPth_IsBlocked(self)) {
+    if (!_PyPth_IsBlocked(self) && !self->ended && !self->wants_first) {
         count_ready(self);
     }
 }
@@ -212,58 +208,65 @@ can_run_woken(void)
     return woken_head != NULL && nurgent < MANY_URGENT;
 }
 
-// Hand the kernel thread to the thread that was woken first.
-static void
+// Hand the carrier to `thread`, or to the next ready one if that is NULL, and
+// come back in turn.
+static void __attribute__((noinline))
+run_ready(_PyPth_thread *self, _PyPth_thread *thread)
+{
+    stay_ready(self);
+    int err = errno;
+    if (thread == NULL || !pth_yield(thread->pth)) {
+        (void)pth_yield(NULL);
+    }
+    came_back(self, err);
+}
+
+// Hand it to the thread that was woken first.
+static void __attribute__((noinline))
 run_woken(_PyPth_thread *self)
 {
     _PyPth_thread *thread = woken_head;
     woken_head = thread->woken_next;
+    thread->in_woken = 0;
     assert(thread != self);
+    _PyPth_place place = thread->place;
     thread->place = PTH_READY;
     count_ready(thread);
     count_urgent(thread);
+    if (place == PTH_NEW) {
+        (void)pth_resume(thread->pth);
+        run_ready(self, thread);
+        return;
+    }
     if (thread->suspended) {
         thread->suspended = 0;
-        (void)pth_resume(thread->tid);
+        (void)pth_resume(thread->pth);
     }
     else {
         await_remove(thread);
     }
     stay_ready(self);
-    kept k = switch_begin();
+    int err = errno;
     (void)pth_cond_notify(&thread->cond, FALSE);
-    switch_end(self, k);
-}
-
-// Hand it to `thread`, or to the next ready one if that is NULL, and come back
-// in turn.
-static void
-run_ready(_PyPth_thread *self, _PyPth_thread *thread)
-{
-    stay_ready(self);
-    kept k = switch_begin();
-    if (thread == NULL || !pth_yield(thread->tid)) {
-        (void)pth_yield(NULL);
-    }
-    switch_end(self, k);
+    came_back(self, err);
 }
 
 // Hand it to the next ready thread, and come back when notified.
-static void
+static void __attribute__((noinline))
 await(_PyPth_thread *self)
 {
     assert(nready > 0);
-    unsigned long before = switches;
+    unsigned long before = _PyPth_switches;
     self->place = PTH_AWAITING;
     await_append(self);
-    kept k = switch_begin();
+    int err = errno;
     (void)pth_cond_await(&self->cond, &self->mutex, NULL);
     if (self->place == PTH_AWAITING) {
         // Not by way of run_woken().
         await_remove(self);
     }
-    switch_end(self, k);
-    if (switches == before + 1) {
+    came_back(self, err);
+    if (_PyPth_switches == before + 1) {
         // pth_cond_await() had no memory for its event, and came back at once.
         run_ready(self, NULL);
     }
@@ -460,41 +463,41 @@ static PyTime_t last_poll = 0;
 /* Signals.  Python's handlers run in the main thread, wherever the kernel
    delivered the signal: if it waits, its wait has to end. */
 
-static volatile sig_atomic_t signals = 0;     // received
-static sig_atomic_t signals_told = 0;         // that the main thread knows of
+static int signals = 0;           // received
+static int signals_told = 0;      // that the main thread knows of
 static volatile sig_atomic_t received[_NSIG]; // which ones, since
 
 void
 _PyPth_SignalReceived(int signum)
 {
     received[signum] = 1;
-    signals = (sig_atomic_t)((unsigned int)signals + 1);
-    if (!_PyPth_IsKernelThread()) {
-        // A foreign thread took it: ours may sit in the kernel.
-        _PyPth_InterruptKernelThread();
-        return;
-    }
+    // Handlers may run on several kernel threads at once.
+    (void)_Py_atomic_add_int(&signals, 1);
     _PyPth_EndIdle();
+    _PyPth_KickIdle();
     if (_PyPth_nthreads > 1) {
-        // End the slice of the thread that computes.
-        _PyPth_slice_expired = 1;
+        // End the slice of the thread that computes, so that the main thread
+        // gets to run: here or, if another kernel thread runs it, soon.
         PyThreadState *tstate = _Py_tss_tstate;
-        if (tstate != NULL) {
+        if (tstate != NULL && _PyPth_lock == _PyPth_self) {
+            _PyPth_slice_expired = 1;
             _Py_set_eval_breaker_bit(tstate, _PY_GIL_DROP_REQUEST_BIT);
         }
+        _PyPth_WakeMonitor();
     }
 }
 
-static inline _PyPth_thread *
-main_thread(void)
+static inline int
+is_main_thread(_PyPth_thread *thread)
 {
-    return (_PyPth_thread *)(Py_uintptr_t)_PyRuntime.main_thread;
+    return thread->pthread == (pthread_t)_PyRuntime.main_thread;
 }
 
 static void
 tell_thread(_PyPth_thread *thread, const sigset_t *set)
 {
-    if (_PyPth_IsBlocked(thread) && (thread->flags & _PyPth_INTERRUPTIBLE)
+    if (!thread->out && _PyPth_IsBlocked(thread)
+        && (thread->flags & _PyPth_INTERRUPTIBLE)
         && thread->signals_seen != (unsigned int)signals_told
         && _PyPth_TakesSignal(thread, set))
     {
@@ -506,7 +509,7 @@ tell_thread(_PyPth_thread *thread, const sigset_t *set)
 static void
 tell_signals(void)
 {
-    signals_told = signals;
+    signals_told = _Py_atomic_load_int(&signals);
     sigset_t set;
     sigemptyset(&set);
     for (int signum = 1; signum < _NSIG; signum++) {
@@ -515,7 +518,11 @@ tell_signals(void)
             sigaddset(&set, signum);
         }
     }
-    tell_thread(main_thread(), &set);
+    _PyPth_thread *thread =
+        _PyPth_FindThread((unsigned long)_PyRuntime.main_thread);
+    if (thread != NULL) {
+        tell_thread(thread, &set);
+    }
     if (_PyPth_nwaitmasks > 0) {
         // Threads that wait for signals, as far as anybody can tell.
         for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
@@ -529,27 +536,62 @@ tell_signals(void)
 
 /* The wait itself */
 
+// By threads that are out, foreign ones, or the monitor, which looks.
+static char woken_by_others = 0;
+
+int
+_PyPth_WokenByOthers(void)
+{
+    int woken = woken_by_others && (woken_head != NULL || nurgent > 0);
+    woken_by_others = 0;
+    return woken;
+}
+
+void
+_PyPth_MakeReady(_PyPth_thread *thread)
+{
+    switch (thread->place) {
+    case PTH_NEW:
+    case PTH_AWAITING:
+        // Until run_woken() it may still be suspended, and stay so.
+        woken_append(thread);
+        break;
+    case PTH_READY:
+        count_ready(thread);
+        count_urgent(thread);
+        break;
+    default:
+        // It waits in the kernel for all.
+        break;
+    }
+    if (_PyPth_after != _PyPth_self) {
+        woken_by_others = 1;
+    }
+    if (_PyPth_after == _PyPth_IDLE) {
+        _PyPth_KickIdle();
+    }
+    else if (_PyPth_monitor_sleeps) {
+        _PyPth_WakeMonitor();
+    }
+}
+
 void
 _PyPth_WakeThread(_PyPth_thread *thread, _PyPth_result result)
 {
     assert(_PyPth_IsBlocked(thread));
     thread->result = result;
     queue_remove(thread);
+    if (thread->kernel_wait) {
+        _PyPth_WakeKernel(&thread->k);
+        return;
+    }
     timer_remove(thread);
     _PyPth_RemoveFds(thread);
-    if (thread->place == PTH_AWAITING) {
-        // Until run_woken() it may still be suspended, and stay so.
-        woken_append(thread);
-    }
-    else if (thread->place == PTH_READY) {
-        count_ready(thread);
-        count_urgent(thread);
-    }
+    _PyPth_MakeReady(thread);
 }
 
-// Wake whoever can go on by now, without waiting.
-static void
-look_around(int slice_ended)
+int
+_PyPth_LookAround(int slice_ended)
 {
     if (slice_ended) {
         _PyPth_TakeSignals();
@@ -557,22 +599,22 @@ look_around(int slice_ended)
     if (signals != signals_told) {
         tell_signals();
     }
-    if (ntimers == 0 && _PyPth_nfds_waiting == 0) {
-        return;
-    }
-    PyTime_t now = monotonic();
-    wake_timers(now);
+    if (ntimers > 0 || _PyPth_nfds_waiting > 0) {
+        PyTime_t now = monotonic();
+        wake_timers(now);
 #ifdef HAVE_PTH_SYSCALLS
-    if (slice_ended) {
-        _PyPth_CheckWaits();
-    }
+        if (slice_ended) {
+            _PyPth_CheckWaits();
+        }
 #endif
-    if (_PyPth_nfds_waiting > 0
-        && (slice_ended || now - last_poll >= POLL_INTERVAL))
-    {
-        (void)_PyPth_PollFds(NULL, NULL);
-        last_poll = now;
+        if (_PyPth_nfds_waiting > 0
+            && (slice_ended || now - last_poll >= POLL_INTERVAL))
+        {
+            (void)_PyPth_PollFds(NULL, NULL);
+            last_poll = now;
+        }
     }
+    return woken_head != NULL || nready > 0;
 }
 
 int
@@ -582,9 +624,22 @@ _PyPth_SomeoneComputes(void)
 }
 
 int
+_PyPth_AnyReady(void)
+{
+    return woken_head != NULL || nready > 0;
+}
+
+int
+_PyPth_AnyWoken(void)
+{
+    return woken_head != NULL || nurgent > 0;
+}
+
+int
 _PyPth_SomeoneWaits(void)
 {
-    return ntimers > 0 || _PyPth_nfds_waiting > 0;
+    return ntimers > 0 || _PyPth_nfds_waiting > 0
+           || woken_head != NULL || nready > 0;
 }
 
 // How long idle() waits.
@@ -595,6 +650,12 @@ _PyPth_EndIdle(void)
 {
     idle_timeout.tv_sec = 0;
     idle_timeout.tv_nsec = 0;
+}
+
+int
+_PyPth_SignalsCame(void)
+{
+    return _Py_atomic_load_int(&signals) != signals_told;
 }
 
 static void
@@ -610,18 +671,15 @@ sleep_at_most(PyTime_t ns, const sigset_t *mask)
 {
     _PyPth_slice_expired = 0;             // nobody to run
     set_idle_timeout(ns);
-    // A handler that runs after this look ends the wait.
-    if (signals != signals_told || _PyPth_slice_expired) {
-        return;
-    }
+    unsigned int kicks = _PyPth_kicks;
     if (_PyPth_PollFds(&idle_timeout, mask)
-        && signals == signals_told && !_PyPth_slice_expired)
+        && signals == signals_told && kicks == _PyPth_kicks)
     {
         // A handler in C that Python knows nothing of, for whatever signal.
         for (int signum = 1; signum < _NSIG; signum++) {
             received[signum] = 1;
         }
-        signals = (sig_atomic_t)((unsigned int)signals + 1);
+        (void)_Py_atomic_add_int(&signals, 1);
     }
     last_poll = monotonic();
 }
@@ -634,14 +692,18 @@ sleep_masked(PyTime_t ns, const sigset_t *mask)
     sigset_t all, mine;
     sigfillset(&all);
     (void)_PyPth_sys_sigmask(SIG_SETMASK, &all, &mine);
-    sleep_at_most(ns, mask != NULL ? mask : &mine);
+    sleep_at_most(ns, mask);
     (void)_PyPth_sys_sigmask(SIG_SETMASK, &mine, NULL);
 }
 
 // Wait for the next deadline, descriptor or signal: nobody can run.
 static void
-idle(void)
+idle(_PyPth_thread *self)
 {
+    if (_PyPth_arriving > 0) {
+        _PyPth_AwaitArrivals();
+        return;
+    }
     PyTime_t left = (PyTime_t)INT_MAX * 1000000000;       // 68 years
     if (ntimers > 0) {
         left = timers[0]->deadline - monotonic();
@@ -656,54 +718,119 @@ idle(void)
         left = 1000000;
     }
 #endif
-    _PyPth_StopLooking();
     const sigset_t *shared = _PyPth_SharedMask();
-#ifdef _PyPth_TIMEOUT_IN_PLACE
     if (shared == NULL) {
         sleep_at_most(left, NULL);
     }
-    else
-#endif
-    {
+    else {
         sleep_masked(left, shared);
     }
 #ifdef HAVE_PTH_SYSCALLS
-    if (checking && woken_head == NULL && _PyPth_current->result == 0) {
+    if (checking && woken_head == NULL && _PyPth_IsBlocked(self)) {
         _PyPth_CheckWaits();
     }
 #endif
 }
 
-static _PyPth_result
-block(_PyPth_thread *self, void (*leave)(_PyPth_thread *))
+// The thread has ended, and somebody else is ready: leave Pth.
+static void _Py_NO_RETURN
+leave_pth(_PyPth_thread *self)
 {
-    while (self->result == 0) {
-        look_around(0);
-        if (self->result != 0) {
+    (void)pth_mutex_release(&self->mutex);
+    _PyPth_FreeThread(self);
+    // The scheduler frees Pth's own part: the thread is not joinable for Pth.
+    pth_exit(NULL);
+    Py_UNREACHABLE();
+}
+
+void
+_PyPth_Block(_PyPth_thread *self)
+{
+    while (_PyPth_IsBlocked(self) || self->ended) {
+        if (self->deliver && !self->out) {
+            if (self->stub != NULL) {
+                // In its own context, see _PyPth_ComeIn().
+                return;
+            }
+            // The handlers run outside of the backend, as if it did not wait.
+            self->deliver = 0;
+            _PyPth_Unlock();
+            _PyPth_DeliverPending(self);
+            _PyPth_Lock();
+            if (!_PyPth_IsCurrent()) {
+                (void)_PyPth_ComeIn(self);
+            }
+            continue;
+        }
+        (void)_PyPth_LookAround(0);
+        if (!_PyPth_IsBlocked(self) && !self->ended) {
             break;
         }
         if (can_run_woken()) {
             run_woken(self);
         }
         else if (nready > 0) {
-            if (leave != NULL) {
-                leave(self);
+            // pth_exit() of Pth's main thread waits for all others, and may end
+            // the process (pth_lib.c): it stays.
+            if (self->ended && self != &_PyPth_main) {
+                leave_pth(self);
             }
             await(self);
         }
         else {
-            idle();
+            idle(self);
         }
     }
-    self->waiting = 0;
-    return self->result;
+}
+
+void
+_PyPth_BlockForFirst(_PyPth_thread *self)
+{
+    self->wants_first = 1;
+    _PyPth_FreeFirst();
+    while (self->busy) {
+        (void)_PyPth_LookAround(0);
+        if (can_run_woken()) {
+            run_woken(self);
+        }
+        else if (nready > 0) {
+            await(self);
+        }
+        else {
+            idle(self);
+        }
+    }
+    self->wants_first = 0;
+}
+
+static inline int
+can_carry(_PyPth_thread *thread)
+{
+    return !thread->busy && !thread->ended && thread != _PyPth_carrier
+           && thread->place != PTH_NONE;
+}
+
+_PyPth_thread *
+_PyPth_NextCarrier(void)
+{
+    if (woken_head != NULL && can_carry(woken_head)) {
+        return woken_head;
+    }
+    for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
+        // The first one had to be freed when its thread wants it.
+        if (can_carry(t) && t != _PyPth_first) {
+            return t;
+        }
+    }
+    return can_carry(_PyPth_first) ? _PyPth_first : NULL;
 }
 
 static void
 begin_wait(_PyPth_thread *self, PyTime_t deadline, int flags)
 {
-    assert(!self->waiting && self->place == PTH_RUNNING);
+    assert(!self->waiting);
     self->waiting = 1;
+    self->waited = 1;
     self->computes = 0;
     self->result = 0;
     self->flags = (char)flags;
@@ -713,14 +840,80 @@ begin_wait(_PyPth_thread *self, PyTime_t deadline, int flags)
     }
 }
 
+// The kernel thread of the caller waits: for one that Python did not start.
+static _PyPth_result
+wait_in_kernel(_PyPth_queue *queue, PyTime_t deadline, int flags)
+{
+    _PyPth_thread w;
+    memset(&w, 0, sizeof(w));
+    w.kernel_wait = 1;
+    w.timer = -1;
+    w.waiting = 1;
+    if (queue != NULL) {
+        queue_insert(queue, &w, flags & _PyPth_AT_FRONT);
+    }
+    int err = errno;
+    while (w.result == 0) {
+        struct timespec left = {0, 0}, *timeout = NULL;
+        if (deadline != _PyPth_FOREVER) {
+            PyTime_t ns = deadline - monotonic();
+            if (ns <= 0) {
+                w.result = _PyPth_TIMEOUT;
+                queue_remove(&w);
+                break;
+            }
+            left.tv_sec = (time_t)(ns / 1000000000);
+            left.tv_nsec = (long)(ns % 1000000000);
+            timeout = &left;
+        }
+        int before = _Py_atomic_load_int(&signals);
+        _PyPth_Unlock();
+        long result = _PyPth_Futex(&w.k.go, FUTEX_WAIT_PRIVATE, 0, timeout);
+        int interrupted = (result == -EINTR && signals != before
+                           && (flags & _PyPth_INTERRUPTIBLE)
+                           && pthread_self()
+                              == (pthread_t)_PyRuntime.main_thread);
+        _PyPth_Lock();
+        if (interrupted && w.result == 0) {
+            w.result = _PyPth_INTR;
+            queue_remove(&w);
+        }
+    }
+    errno = err;
+    return w.result;
+}
+
+// `self`, if not NULL, waits: see that it goes on when it is over.
+static int
+wait_as_thread(_PyPth_thread *self)
+{
+    if (_PyPth_IsCurrent()) {
+        _PyPth_Block(self);
+        return 0;
+    }
+    return _PyPth_ComeIn(self);
+}
+
+void
+_PyPth_TakeTurn(_PyPth_thread *self)
+{
+    begin_wait(self, _PyPth_FOREVER, 0);
+    self->result = _PyPth_WOKEN;
+    (void)_PyPth_ComeIn(self);
+    self->waiting = 0;
+}
+
 _PyPth_result
 _PyPth_Wait(_PyPth_queue *queue, PyTime_t deadline, int flags)
 {
-    _PyPth_thread *self = _PyPth_current;
+    _PyPth_thread *self = _PyPth_self;
+    if (self == NULL || !_PyPth_CanLend()) {
+        return wait_in_kernel(queue, deadline, flags);
+    }
     if (flags & _PyPth_NEW_SIGNALS) {
         self->signals_seen = (unsigned int)signals;
     }
-    else if ((flags & _PyPth_INTERRUPTIBLE) && self == main_thread()
+    else if ((flags & _PyPth_INTERRUPTIBLE) && is_main_thread(self)
              && self->signals_seen != (unsigned int)signals)
     {
         // One came in since the last wait.  Its handler may have run already,
@@ -732,22 +925,42 @@ _PyPth_Wait(_PyPth_queue *queue, PyTime_t deadline, int flags)
     if (queue != NULL) {
         queue_insert(queue, self, flags & _PyPth_AT_FRONT);
     }
-    return block(self, NULL);
+    int failed = wait_as_thread(self) < 0;
+    self->waiting = 0;
+    if (failed) {
+        queue_remove(self);
+        timer_remove(self);
+        return wait_in_kernel(queue, deadline, flags);
+    }
+    return self->result;
 }
 
 _PyPth_result
 _PyPth_WaitFds(struct pollfd *fds, unsigned long nfds, PyTime_t deadline,
                int flags)
 {
-    _PyPth_thread *self = _PyPth_current;
+    _PyPth_thread *self = _PyPth_self;
+    _PyPth_Lock();
     if (nfds > 0 && _PyPth_InsertFds(self, fds, nfds, flags) < 0) {
+        _PyPth_Unlock();
         errno = ENOMEM;
         return _PyPth_ERROR;
     }
     // Of signals, only those that come in from now on, as poll() does.
     self->signals_seen = (unsigned int)signals;
     begin_wait(self, deadline, flags);
-    _PyPth_result result = block(self, NULL);
+    _PyPth_result result;
+    if (wait_as_thread(self) < 0) {
+        _PyPth_RemoveFds(self);
+        timer_remove(self);
+        errno = ENOMEM;
+        result = _PyPth_ERROR;
+    }
+    else {
+        result = self->result;
+    }
+    self->waiting = 0;
+    _PyPth_Unlock();
     if (result == _PyPth_WOKEN && (flags & _PyPth_REVENTS) && self->hinted) {
         int closed = 0;
         for (nfds_t i = 0; i < nfds; i++) {
@@ -760,13 +973,6 @@ _PyPth_WaitFds(struct pollfd *fds, unsigned long nfds, PyTime_t deadline,
         }
     }
     return result;
-}
-
-void
-_PyPth_Park(_PyPth_thread *self, int surplus, void (*leave)(_PyPth_thread *))
-{
-    begin_wait(self, _PyPth_FOREVER, 0);
-    (void)block(self, surplus ? leave : NULL);
 }
 
 int
@@ -790,13 +996,16 @@ _PyPth_WakeAll(_PyPth_queue *queue)
     return n;
 }
 
-void
-_PyPth_EndSlice(void)
+
+/* Time slices */
+
+// The current thread, which has no GIL, lets others run.
+static void
+end_slice(_PyPth_thread *self)
 {
-    _PyPth_thread *self = _PyPth_current;
-    int only_look = (_PyPth_slice_expired == _PyPth_LOOK);
+    int only_look = (_PyPth_slice_expired == LOOK);
     _PyPth_slice_expired = 0;
-    look_around(1);
+    (void)_PyPth_LookAround(1);
     if (!only_look) {
         if (!self->computes) {
             turn_of_computing = 1;
@@ -823,60 +1032,251 @@ _PyPth_EndSlice(void)
 void
 _PyPth_Yield(void)
 {
-    look_around(0);
-    if (can_run_woken()) {
-        run_woken(_PyPth_current);
+    _PyPth_thread *self = _PyPth_self;
+    _PyPth_Lock();
+    if (_PyPth_IsCurrent()) {
+        (void)_PyPth_LookAround(0);
+        if (can_run_woken()) {
+            run_woken(self);
+        }
+        else if (nready > 0) {
+            run_ready(self, NULL);
+        }
     }
-    else if (nready > 0) {
-        run_ready(_PyPth_current, NULL);
+    _PyPth_Unlock();
+}
+
+
+/* The GIL */
+
+static _PyPth_cond *waited_gils;
+
+void
+_PyPth_CondWait(_PyPth_cond *cond)
+{
+    if (!cond->waited) {
+        cond->waited = 1;
+        cond->since = 0;
+        cond->next_waited = waited_gils;
+        waited_gils = cond;
+    }
+    // Nobody else asks the holder.  Without memory for it, waiting is all.
+    (void)_PyPth_StartMonitor();
+    (void)_PyPth_Wait(&cond->waiters, _PyPth_FOREVER, 0);
+}
+
+static inline struct _gil_runtime_state *
+gil_of(_PyPth_cond *cond)
+{
+    return (struct _gil_runtime_state *)
+        ((char *)cond - offsetof(struct _gil_runtime_state, cond));
+}
+
+static void
+request_drop(struct _gil_runtime_state *gil)
+{
+    if (gil->locked > 0 && gil->last_holder != NULL) {
+        _Py_set_eval_breaker_bit(gil->last_holder, _PY_GIL_DROP_REQUEST_BIT);
     }
 }
 
-// A thread that ends has no thread state any more when it unlocks the list of
-// those, but still the GIL (_PyThreadState_DeleteCurrent()): all others would
-// run in vain.
-static int
-holds_gil(void)
+int
+_PyPth_CheckGILs(PyTime_t now, PyTime_t slice)
 {
-    PyInterpreterState *interp = _PyInterpreterState_Main();
-    // There is none any more when finalization unlocks its last mutex.
-    struct _gil_runtime_state *gil = interp != NULL ? interp->ceval.gil : NULL;
-    return gil != NULL && gil->locked && gil->last_holder != NULL
-           && gil->last_holder->thread_id == (Py_uintptr_t)_PyPth_current;
+    _PyPth_cond **p = &waited_gils;
+    while (*p != NULL) {
+        _PyPth_cond *cond = *p;
+        struct _gil_runtime_state *gil = gil_of(cond);
+        queue_check(&cond->waiters);
+        if (cond->waiters.head == NULL) {
+            cond->waited = 0;
+            *p = cond->next_waited;
+            continue;
+        }
+        if (cond->since == 0 || cond->seen != gil->switch_number) {
+            cond->seen = gil->switch_number;
+            cond->since = now;
+        }
+        else if (now - cond->since >= slice) {
+            request_drop(gil);
+        }
+        p = &cond->next_waited;
+    }
+    return waited_gils != NULL;
 }
 
 void
-_PyPth_CheckSlice(void)
+_PyPth_EndSliceOf(_PyPth_thread *thread, int only_look)
 {
-    if (_PyPth_slice_expired && _Py_tss_tstate == NULL
-        && _PyPth_nthreads > 1 && !_PyPth_current->waiting
-        && _PyPth_IsKernelThread() && !holds_gil())
+    if (!only_look) {
+        _PyPth_slice_expired = 1;
+    }
+    else if (!_PyPth_slice_expired) {
+        _PyPth_slice_expired = LOOK;
+    }
+    if (!thread->nogil && thread->gil != NULL) {
+        request_drop(thread->gil);
+    }
+}
+
+// What a thread takes for long: so many steps of the clock.  The monitor
+// measures how long a step is.
+uint64_t _PyPth_long_ticks = 150000;
+
+// The next call without the GIL is to be timed: the monitor says so in each
+// tick, and hand-offs need not look at the clock.
+volatile int _PyPth_time_calls = 0;
+
+void
+_PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
+{
+    _PyPth_thread *self = _PyPth_self;
+    if (self != NULL) {
+        self->nogil = 1;
+        if (tstate == NULL) {
+            // For the last time.
+            self->gil = NULL;
+            return;
+        }
+        if (_PyPth_nthreads <= 1) {
+            return;
+        }
+        self->waited = 0;
+        if (_PyPth_lock == self) {
+            if (_PyPth_slice_expired) {
+                _PyPth_Lock();
+                if (_PyPth_IsCurrent()) {
+                    end_slice(self);
+                }
+                _PyPth_Unlock();
+                self->nogil = 1;
+            }
+            else if (self->long_calls > 1
+                     && (woken_head != NULL || nready > 0))
+            {
+                _PyPth_Lock();
+                if (_PyPth_IsCurrent()) {
+                    _PyPth_MakeRoom(self);
+                }
+                else {
+                    _PyPth_Unlock();
+                }
+            }
+            else if (!_PyPth_map_syscalls) {
+                _PyPth_Yield();
+            }
+        }
+    }
+    // Its holder was asked for the GIL, so somebody else shall have it (as
+    // FORCE_SWITCHING in ceval_gil.c).  Threads that Pth schedules have got it
+    // in end_slice().
+    if (tstate != NULL && gil->cond.handing
+        && _Py_eval_breaker_bit_is_set(tstate, _PY_GIL_DROP_REQUEST_BIT))
     {
-        _PyPth_EndSlice();
+        _PyPth_Lock();
+        if (gil->cond.handing && gil->last_holder == tstate) {
+            // Who was to have it may have ended instead.
+            (void)_PyPth_Wait(&gil->cond.switched,
+                              _PyPth_Deadline(5000000), 0);
+        }
+        _PyPth_Unlock();
+    }
+    if (self != NULL && _PyPth_time_calls) {
+        _PyPth_time_calls = 0;
+        self->dropped_at = _PyPth_ReadTicks();
     }
 }
 
-
-/* Threads come and go */
-
 void
-_PyPth_Ready(_PyPth_thread *thread)
+_PyPth_GILTaken(struct _gil_runtime_state *gil)
 {
-    thread->place = PTH_READY;
-    count_ready(thread);
-    count_urgent(thread);
+    gil->cond.handing = 0;
+    if (gil->cond.switched.head != NULL) {
+        (void)_PyPth_WakeAll(&gil->cond.switched);
+    }
+    _PyPth_thread *self = _PyPth_self;
+    if (self == NULL) {
+        return;
+    }
+    self->gil = gil;
+    self->nogil = 0;
+    if (self->dropped_at != 0) {
+        if (!self->waited) {
+            if (_PyPth_ReadTicks() - self->dropped_at > _PyPth_long_ticks) {
+                self->long_calls = 2;
+            }
+            else if (self->long_calls > 0) {
+                self->long_calls--;
+            }
+        }
+        self->dropped_at = 0;
+    }
 }
 
 void
-_PyPth_Enter(_PyPth_thread *self)
+_PyPth_CondFini(_PyPth_cond *cond)
 {
-    came_back(self);
-    _Py_tss_tstate = NULL;
-    pkgcontext = NULL;
-    errno = 0;
-    // pth_cond_await() gives it up and takes it back.
-    (void)pth_mutex_acquire(&self->mutex, FALSE, NULL);
+    // Daemon threads that wait for the GIL, or were preempted, end when they
+    // find Python finalized (ceval_gil.c, take_gil()).  They must do so before
+    // it is initialized again: they would take the new GIL with thread states
+    // that are freed.
+    _PyPth_Lock();
+    (void)_PyPth_WakeAll(&cond->waiters);
+    for (_PyPth_cond **p = &waited_gils; *p != NULL; p = &(*p)->next_waited) {
+        if (*p == cond) {
+            *p = cond->next_waited;
+            break;
+        }
+    }
+    cond->waited = 0;
+    _PyPth_thread *self = _PyPth_self;
+    if (self != NULL && !_PyPth_IsCurrent() && _PyPth_CanLend()) {
+        _PyPth_TakeTurn(self);
+    }
+    for (int n = _PyPth_nthreads; n > 1 && _PyPth_IsCurrent(); n--) {
+        if (woken_head == NULL && nready == 0) {
+            break;
+        }
+        // Not only those that are urgent.
+        _PyPth_slice_expired = 1;
+        self->computes = 0;
+        end_slice(self);
+    }
+    _PyPth_Unlock();
 }
+
+
+/* Semaphores of the parking lot */
+
+_PyPth_result
+_PyPth_SemWait(_PyPth_sem *sem, PyTime_t ns)
+{
+    _PyPth_result result = _PyPth_WOKEN;
+    _PyPth_Lock();
+    if (sem->counter == 0) {
+        result = _PyPth_Wait(&sem->waiters, _PyPth_Deadline(ns),
+                             _PyPth_INTERRUPTIBLE);
+    }
+    if (sem->counter > 0) {
+        sem->counter--;
+        result = _PyPth_WOKEN;
+    }
+    assert(result != _PyPth_WOKEN || sem->counter >= 0);
+    _PyPth_Unlock();
+    return result;
+}
+
+void
+_PyPth_SemPost(_PyPth_sem *sem)
+{
+    _PyPth_Lock();
+    sem->counter++;
+    (void)_PyPth_Wake(&sem->waiters);
+    _PyPth_Unlock();
+}
+
+
+/* Fork */
 
 void
 _PyPth_ForgetOthers(void)
@@ -888,62 +1288,17 @@ _PyPth_ForgetOthers(void)
     nurgent = 0;
     last_urgent = NULL;
     ntimers = 0;
+    waited_gils = NULL;
+    _PyPth_slice_expired = 0;
     _PyPth_ForgetFds();
     signals_told = signals;
-    _PyPth_thread *self = _PyPth_current;
-    self->counted = 0;
-    self->urgent = 0;
-    self->timer = -1;
-    self->fds = NULL;
-    _PyPth_nwaitmasks = self->has_waitmask;
-}
-
-
-/* Condition variables of the GIL, semaphores of the parking lot */
-
-void
-_PyPth_CondWait(_PyPth_cond *cond)
-{
-    (void)_PyPth_Wait(cond, _PyPth_FOREVER, 0);
-}
-
-void
-_PyPth_CondFini(_PyPth_cond *cond)
-{
-    // Daemon threads that wait for the GIL, or were preempted, end when they
-    // find Python finalized (ceval_gil.c, take_gil()).  They must do so before
-    // it is initialized again: they would take the new GIL with thread states
-    // that are freed.
-    (void)_PyPth_WakeAll(cond);
-    for (int n = _PyPth_nthreads; n > 1; n--) {
-        if (woken_head == NULL && nready == 0) {
-            break;
-        }
-        // Not only those that are urgent.
-        _PyPth_slice_expired = 1;
-        _PyPth_current->computes = 0;
-        _PyPth_EndSlice();
+    _PyPth_nwaitmasks = 0;
+    _PyPth_thread *self = _PyPth_self;
+    if (self != NULL) {
+        self->counted = 0;
+        self->urgent = 0;
+        self->timer = -1;
+        self->fds = NULL;
+        _PyPth_nwaitmasks = self->has_waitmask;
     }
-}
-
-_PyPth_result
-_PyPth_SemWait(_PyPth_sem *sem, PyTime_t ns)
-{
-    if (sem->counter == 0) {
-        _PyPth_result result = _PyPth_Wait(&sem->waiters, _PyPth_Deadline(ns),
-                                           _PyPth_INTERRUPTIBLE);
-        if (result != _PyPth_WOKEN && sem->counter == 0) {
-            return result;
-        }
-    }
-    assert(sem->counter > 0);
-    sem->counter--;
-    return _PyPth_WOKEN;
-}
-
-void
-_PyPth_SemPost(_PyPth_sem *sem)
-{
-    sem->counter++;
-    (void)_PyPth_Wake(&sem->waiters);
 }

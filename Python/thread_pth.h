@@ -97,8 +97,7 @@ PyThread_get_thread_ident_ex(void)
     if (!initialized) {
         PyThread_init_thread();
     }
-    (void)_PyPth_CheckKernelThread(__func__);
-    return (PyThread_ident_t)(Py_uintptr_t)_PyPth_current;
+    return (PyThread_ident_t)pthread_self();
 }
 
 unsigned long
@@ -108,24 +107,17 @@ PyThread_get_thread_ident(void)
 }
 
 #ifdef PY_HAVE_THREAD_NATIVE_ID
-// The kernel knows one thread, which is the main thread here.  An ID of the
-// others has to differ from all that the kernel gives out, system-wide: it
-// carries the kernel's in its lower half and a number in its upper one, as
-// thread_pthread.h makes one on DragonFly.
 unsigned long
 PyThread_get_thread_native_id(void)
 {
     if (!initialized) {
         PyThread_init_thread();
     }
-    if (!_PyPth_IsKernelThread()) {
-        return (unsigned long)syscall(SYS_gettid);
+    // Of the thread's own kernel thread, wherever it runs.
+    if (_PyPth_self != NULL) {
+        return (unsigned long)_PyPth_self->tid;
     }
-    unsigned long native_id = (unsigned long)_PyPth_kernel_tid;
-#if SIZEOF_LONG > 4
-    native_id |= (unsigned long)_PyPth_current->number << 32;
-#endif
-    return native_id;
+    return (unsigned long)syscall(SYS_gettid);
 }
 #endif
 
@@ -135,8 +127,7 @@ PyThread_exit_thread(void)
     if (!initialized) {
         exit(0);
     }
-    (void)_PyPth_CheckKernelThread(__func__);
-    _PyPth_Exit();
+    _PyPth_Exit(NULL);
 }
 
 // Declared in pycore_pythread.h since 3.13.8 (gh-87135).
@@ -145,6 +136,7 @@ void _Py_NO_RETURN PyThread_hang_thread(void);
 void _Py_NO_RETURN
 PyThread_hang_thread(void)
 {
+    _PyPth_Lock();
     for (;;) {
         (void)_PyPth_Wait(NULL, _PyPth_FOREVER, 0);
     }
@@ -153,8 +145,9 @@ PyThread_hang_thread(void)
 /*
  * Lock support.
  *
- * A lock is a flag.  While nobody waits for it, taking and releasing it is
- * setting and clearing that flag, for no other thread runs in between.
+ * A lock is a word, which is taken and released by a compare-and-swap while
+ * nobody waits for it.  When somebody does, all of it happens with the backend
+ * locked.
  *
  * The release wakes the first waiter, but does not give it the lock: the
  * running thread may take it again, as often as it likes, until it waits or
@@ -163,8 +156,11 @@ PyThread_hang_thread(void)
  * that is contended costs no switch an acquire, and nobody starves.
  */
 
+#define LOCKED  1
+#define WAITERS 2                 /* somebody is in acquire_contended() */
+
 typedef struct {
-    char locked;                  /* 0=unlocked, 1=locked */
+    uint8_t word;
     char hand_over;               /* the first waiter has lost a race */
     char waking;                  /* a waiter is woken, and has not run yet */
     char freed;                   /* by PyThread_free_lock() */
@@ -182,6 +178,12 @@ PyThread_allocate_lock(void)
     return (PyThread_type_lock)PyMem_RawCalloc(1, sizeof(pth_lock));
 }
 
+static inline int
+lock_change(pth_lock *lock, uint8_t from, uint8_t to)
+{
+    return _Py_atomic_compare_exchange_uint8(&lock->word, &from, to);
+}
+
 // Forget the waiters that a fork left behind in the parent.
 static inline void
 lock_check(pth_lock *lock)
@@ -191,6 +193,7 @@ lock_check(pth_lock *lock)
         lock->hand_over = 0;
         lock->waking = 0;
         lock->users = 0;
+        lock->word &= LOCKED;
     }
 }
 
@@ -201,26 +204,25 @@ PyThread_free_lock(PyThread_type_lock lock)
     if (thelock == NULL) {
         return;
     }
-    lock_check(thelock);
-    if (thelock->users > 0) {
+    if (_Py_atomic_load_uint8(&thelock->word) & WAITERS) {
+        _PyPth_Lock();
+        lock_check(thelock);
         // Finalization frees locks that daemon threads wait for: the last of
         // them frees it.
-        thelock->freed = 1;
-        return;
+        int used = (thelock->users > 0);
+        thelock->freed = (char)used;
+        _PyPth_Unlock();
+        if (used) {
+            return;
+        }
     }
     PyMem_RawFree((void *)lock);
 }
 
+// The backend is locked, and so nobody else changes a word with WAITERS.
 static PyLockStatus
-wait_for_lock(pth_lock *lock, PY_TIMEOUT_T microseconds, int intr_flag)
+wait_for_lock(pth_lock *lock, PyTime_t deadline, int flags)
 {
-    PyTime_t deadline = _PyPth_FOREVER;
-    if (microseconds > 0) {
-        // bpo-41710: clamp, see thread_pthread.h
-        deadline = _PyPth_Deadline(
-            _PyTime_FromMicrosecondsClamp(microseconds));
-    }
-    int flags = intr_flag ? _PyPth_INTERRUPTIBLE : 0;
     int lost = 0;
     for (;;) {
         _PyPth_result result = _PyPth_Wait(&lock->waiters, deadline,
@@ -231,15 +233,15 @@ wait_for_lock(pth_lock *lock, PY_TIMEOUT_T microseconds, int intr_flag)
             lock->waking = 0;
             if (lost) {
                 // Handed over: it has been locked for us all the time.
-                assert(lock->locked);
+                assert(lock->word & LOCKED);
                 return PY_LOCK_ACQUIRED;
             }
         }
         else if (lost) {
             lock->hand_over = 0;
         }
-        if (!lock->locked) {
-            lock->locked = 1;
+        if (!(lock->word & LOCKED)) {
+            lock->word |= LOCKED;
             return PY_LOCK_ACQUIRED;
         }
         if (result == _PyPth_TIMEOUT) {
@@ -256,10 +258,38 @@ wait_for_lock(pth_lock *lock, PY_TIMEOUT_T microseconds, int intr_flag)
 static PyLockStatus
 acquire_contended(pth_lock *lock, PY_TIMEOUT_T microseconds, int intr_flag)
 {
+    PyTime_t deadline = _PyPth_FOREVER;
+    if (microseconds > 0) {
+        // bpo-41710: clamp, see thread_pthread.h
+        deadline = _PyPth_Deadline(
+            _PyTime_FromMicrosecondsClamp(microseconds));
+    }
+    int flags = intr_flag ? _PyPth_INTERRUPTIBLE : 0;
+    PyLockStatus status;
+    int gone = 0;
+    _PyPth_Lock();
     lock_check(lock);
-    lock->users++;
-    PyLockStatus status = wait_for_lock(lock, microseconds, intr_flag);
-    if (--lock->users == 0 && lock->freed) {
+    // It may change until WAITERS is set.
+    for (;;) {
+        uint8_t word = _Py_atomic_load_uint8(&lock->word);
+        if (!(word & LOCKED)) {
+            if (lock_change(lock, word, word | LOCKED)) {
+                status = PY_LOCK_ACQUIRED;
+                break;
+            }
+        }
+        else if (lock_change(lock, word, word | WAITERS)) {
+            lock->users++;
+            status = wait_for_lock(lock, deadline, flags);
+            if (--lock->users == 0) {
+                lock->word &= LOCKED;
+                gone = lock->freed;
+            }
+            break;
+        }
+    }
+    _PyPth_Unlock();
+    if (gone) {
         PyMem_RawFree((void *)lock);
     }
     return status;
@@ -270,11 +300,12 @@ PyThread_acquire_lock_timed(PyThread_type_lock lock, PY_TIMEOUT_T microseconds,
                             int intr_flag)
 {
     pth_lock *thelock = (pth_lock *)lock;
-    if (!thelock->locked) {
-        thelock->locked = 1;
+    if (lock_change(thelock, 0, LOCKED)) {
         return PY_LOCK_ACQUIRED;
     }
-    if (microseconds == 0) {
+    if (microseconds == 0
+        && (_Py_atomic_load_uint8(&thelock->word) & LOCKED))
+    {
         return PY_LOCK_FAILURE;
     }
     return acquire_contended(thelock, microseconds, intr_flag);
@@ -284,25 +315,23 @@ void
 PyThread_release_lock(PyThread_type_lock lock)
 {
     pth_lock *thelock = (pth_lock *)lock;
-    if (thelock->waiters.head == NULL) {
-        thelock->locked = 0;
-        if (_PyPth_slice_expired) {
-            // C code that spins on locks without the GIL
-            _PyPth_CheckSlice();
-        }
+    if (lock_change(thelock, LOCKED, 0)) {
         return;
     }
+    _PyPth_Lock();
     lock_check(thelock);
+    int handed = 0;
     if (thelock->hand_over) {
         thelock->hand_over = 0;
-        if (_PyPth_Wake(&thelock->waiters)) {
-            return;
+        handed = _PyPth_Wake(&thelock->waiters);
+    }
+    if (!handed) {
+        _Py_atomic_and_uint8(&thelock->word, (uint8_t)~LOCKED);
+        if (!thelock->waking) {
+            thelock->waking = (_PyPth_Wake(&thelock->waiters) != 0);
         }
     }
-    thelock->locked = 0;
-    if (!thelock->waking) {
-        thelock->waking = (_PyPth_Wake(&thelock->waiters) != 0);
-    }
+    _PyPth_Unlock();
 }
 
 int
@@ -351,77 +380,28 @@ _pythread_pth_set_stacksize(size_t size)
 #define THREAD_SET_STACKSIZE(x) _pythread_pth_set_stacksize(x)
 
 
-/* Thread specific storage.
+/* Thread specific storage: keys of pthreads, which the kernel thread's end
+   takes along.  They are noted for is_clean() in pth_thread.c. */
 
-   Pth's own keys need pth_init(), and there are 256 of them (PTH_KEY_MAX).
-   A value counts as long as its sequence number is that of its key: deleting
-   a key takes its values from all threads at once.
-*/
-
-#define TSS_KEYS_MAX 1024         /* as glibc's PTHREAD_KEYS_MAX */
-
-static struct {
-    unsigned int sequence;        /* 0: never used */
-    char in_use;
-} tss_keys[TSS_KEYS_MAX];
+char _PyPth_tss_keys[PTHREAD_KEYS_MAX];
 
 static int
-tss_key_create(void)
+key_create(pthread_key_t *key)
 {
-    for (int key = 0; key < TSS_KEYS_MAX; key++) {
-        if (!tss_keys[key].in_use) {
-            tss_keys[key].in_use = 1;
-            tss_keys[key].sequence++;
-            return key;
-        }
+    int err = pthread_key_create(key, NULL);
+    if (err == 0 && *key < PTHREAD_KEYS_MAX) {
+        _PyPth_tss_keys[*key] = 1;
     }
-    errno = EAGAIN;
-    return -1;
+    return err;
 }
 
 static void
-tss_key_delete(unsigned int key)
+key_delete(pthread_key_t key)
 {
-    if (key < TSS_KEYS_MAX) {
-        tss_keys[key].in_use = 0;
+    if (key < PTHREAD_KEYS_MAX) {
+        _PyPth_tss_keys[key] = 0;
     }
-}
-
-static int
-tss_value_set(unsigned int key, void *value)
-{
-    (void)_PyPth_CheckKernelThread(__func__);
-    _PyPth_thread *self = _PyPth_current;
-    if (key >= TSS_KEYS_MAX || !tss_keys[key].in_use) {
-        return -1;
-    }
-    if (key >= (unsigned int)self->ntss) {
-        int n = (int)key + 8;
-        void *tss = realloc(self->tss, n * sizeof(*self->tss));
-        if (tss == NULL) {
-            return -1;
-        }
-        self->tss = tss;
-        memset(self->tss + self->ntss, 0,
-               (n - self->ntss) * sizeof(*self->tss));
-        self->ntss = n;
-    }
-    self->tss[key].value = value;
-    self->tss[key].sequence = tss_keys[key].sequence;
-    return 0;
-}
-
-static inline void *
-tss_value_get(unsigned int key)
-{
-    _PyPth_thread *self = _PyPth_current;
-    if (key >= (unsigned int)self->ntss
-        || !_PyPth_IsKernelThread()
-        || self->tss[key].sequence != tss_keys[key].sequence)
-    {
-        return NULL;
-    }
-    return self->tss[key].value;
+    (void)pthread_key_delete(key);
 }
 
 
@@ -433,31 +413,41 @@ tss_value_get(unsigned int key)
 int
 PyThread_create_key(void)
 {
-    return tss_key_create();
+    pthread_key_t key;
+    if (key_create(&key) != 0) {
+        return -1;
+    }
+    if (key > INT_MAX) {
+        // bpo-22206: an int cannot tell it
+        key_delete(key);
+        errno = ENOMEM;
+        return -1;
+    }
+    return (int)key;
 }
 
 void
 PyThread_delete_key(int key)
 {
-    tss_key_delete((unsigned int)key);
+    key_delete((pthread_key_t)key);
 }
 
 void
 PyThread_delete_key_value(int key)
 {
-    (void)tss_value_set((unsigned int)key, NULL);
+    (void)pthread_setspecific((pthread_key_t)key, NULL);
 }
 
 int
 PyThread_set_key_value(int key, void *value)
 {
-    return tss_value_set((unsigned int)key, value);
+    return pthread_setspecific((pthread_key_t)key, value) != 0 ? -1 : 0;
 }
 
 void *
 PyThread_get_key_value(int key)
 {
-    return tss_value_get((unsigned int)key);
+    return pthread_getspecific((pthread_key_t)key);
 }
 
 
@@ -481,11 +471,9 @@ PyThread_tss_create(Py_tss_t *key)
         return 0;
     }
 
-    int k = tss_key_create();
-    if (k < 0) {
+    if (key_create(&key->_key) != 0) {
         return -1;
     }
-    key->_key = (pthread_key_t)k;
     key->_is_initialized = 1;
     return 0;
 }
@@ -499,7 +487,7 @@ PyThread_tss_delete(Py_tss_t *key)
         return;
     }
 
-    tss_key_delete((unsigned int)key->_key);
+    key_delete(key->_key);
     key->_is_initialized = 0;
 }
 
@@ -507,12 +495,12 @@ int
 PyThread_tss_set(Py_tss_t *key, void *value)
 {
     assert(key != NULL);
-    return tss_value_set((unsigned int)key->_key, value);
+    return pthread_setspecific(key->_key, value) != 0 ? -1 : 0;
 }
 
 void *
 PyThread_tss_get(Py_tss_t *key)
 {
     assert(key != NULL);
-    return tss_value_get((unsigned int)key->_key);
+    return pthread_getspecific(key->_key);
 }

@@ -1,22 +1,26 @@
 // The GNU Pth thread backend (./configure --with-pth).
 //
-// All Python threads of a process run as GNU Pth threads on one kernel thread,
-// the one that initialized Python: only one of them runs at a time, and
-// control goes from one to another only inside the functions of this file.
-// What they share needs therefore neither atomics nor locks of its own.
+// Each Python thread is a pthread, with a stack, a thread pointer and a kernel
+// thread of its own.  While it runs Python code and waits in ways that the
+// backend knows, GNU Pth schedules it: one kernel thread at a time, the
+// carrier, runs such threads, on their stacks and with their thread pointers,
+// and their own kernel threads are parked.  A thread that is stuck in C code
+// is left behind on the kernel thread that it is on, and another one becomes
+// the carrier.
 //
 // Who does what:
 //   Python/thread_pth.h    the PyThread API: threads, locks, TSS keys
 //   Python/pth_thread.c    thread records: start, finish, join, fork
-//   Python/pth_stack.c     the stacks that threads run on
+//   Python/pth_takeover.c  kernel threads: who carries, who is left behind
+//   Python/pth_machine.h   the switch of stacks and thread pointers, and
+//   Python/pth_amd64.h, pth_arm64.h  its part for each machine
 //   Python/pth_wait.c      waiting and waking: queues, timers
-//   Python/pth_context.c   the switch from one thread to another
+//   Python/pth_monitor.c   the watch: time slices, threads that are stuck
+//   Python/pth_context.c   the switch of a libpth without our patches
 //   Python/pth_poll.c      the descriptors that threads wait for
-//   Python/pth_signal.c    a signal mask a thread
-//   Python/pth_slice.c     the time slice that preempts a computing thread
+//   Python/pth_signal.c    signals for one thread, signal masks
 //   Python/pth_syscalls.c  the system call mapping: blocking calls of the C
 //   Python/pth_sys_*.c     library that let other threads run
-//   Python/pth_offload.c   those that a kernel thread of its own makes
 //   Python/pth_internal.h  what these files share
 //
 // This header needs no <pth.h>: code that includes the internal headers
@@ -34,10 +38,46 @@ extern "C" {
 
 #ifdef HAVE_PTH
 
-#include <signal.h>               // sig_atomic_t
-
 struct _PyPth_thread;
+struct _gil_runtime_state;
 struct pollfd;
+
+/* The lock of the backend: all that it knows is changed under it.  While a
+   thread runs that GNU Pth schedules, the lock is set to that thread, which
+   takes it without asking anybody. */
+
+extern _Py_thread_local struct _PyPth_thread *_PyPth_self;
+extern _Py_thread_local char _PyPth_inside;
+extern struct _PyPth_thread *_PyPth_lock;
+extern struct _PyPth_thread *_PyPth_after;
+extern unsigned long _PyPth_entries;
+extern void _PyPth_LockSlowly(void);
+
+#define _PyPth_BUSY ((struct _PyPth_thread *)1)
+
+static inline void
+_PyPth_Lock(void)
+{
+    struct _PyPth_thread *self = _PyPth_self, *held = self;
+    assert(!_PyPth_inside);
+    _PyPth_inside = 1;
+    if (self != NULL
+        && _Py_atomic_compare_exchange_ptr(&_PyPth_lock, &held, _PyPth_BUSY))
+    {
+        _PyPth_after = self;
+        return;
+    }
+    _PyPth_LockSlowly();
+}
+
+static inline void
+_PyPth_Unlock(void)
+{
+    assert(_PyPth_inside);
+    _PyPth_entries++;
+    _Py_atomic_store_ptr_release(&_PyPth_lock, _PyPth_after);
+    _PyPth_inside = 0;
+}
 
 /* Waiting */
 
@@ -72,7 +112,8 @@ typedef enum {
 
 // Block the calling thread until it is woken out of `queue` (which may be
 // NULL), or until `deadline` (nanoseconds of the monotonic clock,
-// or _PyPth_FOREVER).  Keeps errno.
+// or _PyPth_FOREVER).  Called, and returns, with the backend locked.  Keeps
+// errno.
 extern _PyPth_result _PyPth_Wait(_PyPth_queue *queue, PyTime_t deadline,
                                  int flags);
 
@@ -80,13 +121,13 @@ extern _PyPth_result _PyPth_Wait(_PyPth_queue *queue, PyTime_t deadline,
 // poll() defines it, or until `deadline`.  When it returns _PyPth_WOKEN, one
 // is likely to be, and `revents` has POLLNVAL if another thread has closed it;
 // with _PyPth_REVENTS, `revents` of each is right.  Keeps errno, but for
-// _PyPth_ERROR.
+// _PyPth_ERROR.  The backend is not locked.
 extern _PyPth_result _PyPth_WaitFds(struct pollfd *fds, unsigned long nfds,
                                     PyTime_t deadline, int flags);
 
 // Wake the first waiter of `queue`, or all of them.  Switches to nobody: the
-// woken run when the caller waits next, or when its time slice ends.
-// Return the number of threads woken.
+// woken run when the caller waits next, or when its time slice ends.  Called
+// with the backend locked.  Return the number of threads woken.
 extern int _PyPth_Wake(_PyPth_queue *queue);
 extern int _PyPth_WakeAll(_PyPth_queue *queue);
 
@@ -97,18 +138,39 @@ extern PyTime_t _PyPth_Deadline(PyTime_t ns);
 // Async-signal-safe.
 extern void _PyPth_SignalReceived(int signum);
 
-/* Condition variables of the GIL (see pycore_condvar.h).  The mutex that goes
-   with one is never held across a switch but by the wait itself, so it has
-   nothing to do. */
+/* The GIL (see pycore_condvar.h).  The mutexes that go with its condition
+   variables are all the lock of the backend. */
 
 typedef char _PyPth_mutex;
-typedef _PyPth_queue _PyPth_cond;
+typedef struct _PyPth_cond {
+    _PyPth_queue waiters;
+    _PyPth_queue switched;        // they wait for another thread to take it
+    char handing;                 // a waiter is woken, and has not taken it
+    struct _PyPth_cond *next_waited;      // in the list of the monitor
+    char waited;                  // is in it
+    PyTime_t since;               // when its holder was first seen, or 0
+    unsigned long seen;           // the number of switches then
+} _PyPth_cond;
+
+static inline int
+_PyPth_MutexLock(void)
+{
+    _PyPth_Lock();
+    return 0;
+}
+
+static inline int
+_PyPth_MutexUnlock(void)
+{
+    _PyPth_Unlock();
+    return 0;
+}
 
 static inline int
 _PyPth_CondSignal(_PyPth_cond *cond)
 {
-    if (cond->head != NULL) {
-        (void)_PyPth_Wake(cond);
+    if (cond->waiters.head != NULL && _PyPth_Wake(&cond->waiters)) {
+        cond->handing = 1;
     }
     return 0;
 }
@@ -117,9 +179,17 @@ _PyPth_CondSignal(_PyPth_cond *cond)
 extern void _PyPth_CondFini(_PyPth_cond *cond);
 
 // Wait until signalled.  The waiters of the GIL need no time-out, by which
-// they ask its holder to drop it: the time slice asks (pth_slice.c).  A
+// they ask its holder to drop it: the monitor asks (pth_monitor.c).  A
 // thousand of them would do nothing else than time out.
 extern void _PyPth_CondWait(_PyPth_cond *cond);
+
+// The calling thread has dropped its GIL: end its time slice if it has used
+// it up, and make room for the others if its next call is likely to be long.
+// `tstate` is NULL when it was the last time.
+extern void _PyPth_GILDropped(struct _gil_runtime_state *gil,
+                              PyThreadState *tstate);
+// It has taken it, and the backend is locked.
+extern void _PyPth_GILTaken(struct _gil_runtime_state *gil);
 
 /* Semaphores of the parking lot (see pycore_semaphore.h) */
 
@@ -135,49 +205,11 @@ extern void _PyPth_SemPost(_PyPth_sem *sem);
 
 /* Time slices */
 
-// True when the running thread has used up its time slice, or _PyPth_LOOK: it
-// shall look whether a thread that waits can go on.  Set by a signal handler,
-// cleared by _PyPth_EndSlice().
-extern volatile sig_atomic_t _PyPth_slice_expired;
-#define _PyPth_LOOK 2
-
-// Let the other threads run, if any can: called without the GIL.  After a look
-// only those that have just been woken.
-extern void _PyPth_EndSlice(void);
+// Let the other threads run, if any can: called without the GIL.
+extern void _PyPth_Yield(void);
 
 // Set the length of the time slice in microseconds (sys.setswitchinterval()).
 extern void _PyPth_SetSlice(unsigned long us);
-
-// Let the next thread run that can, if any, whoever's slice it is.
-extern void _PyPth_Yield(void);
-
-// Does a blocking call stop its own thread alone?
-extern int _PyPth_map_syscalls;
-
-// The calling thread has dropped the GIL.  Where a blocking call stops all
-// threads, it may be about to make one: those that can run do so first.
-static inline void
-_PyPth_GILDropped(void)
-{
-    if (_PyPth_slice_expired) {
-        _PyPth_EndSlice();
-    }
-    else if (!_PyPth_map_syscalls) {
-        _PyPth_Yield();
-    }
-}
-
-// _PyPth_EndSlice() if the slice has expired and the caller has no GIL: for
-// places that threads pass often without the GIL.
-extern void _PyPth_CheckSlice(void);
-
-/* The watchdog of faulthandler.dump_traceback_later() */
-
-// Call func() in a signal handler `us` microseconds from now, and as long
-// again after each time that it returned true.  Only one at a time.  Return 0,
-// or -1 and errno.
-extern int _PyPth_StartWatchdog(PyTime_t us, int (*func)(void));
-extern void _PyPth_StopWatchdog(void);
 
 /* The system call mapping */
 
@@ -187,37 +219,11 @@ extern int _PyPth_InitSyscalls(const char *value);
 
 /* Threads */
 
-// True where the calling kernel thread is the one that runs Python threads:
-// its thread-local mark is the one that was noted.
-extern _Py_thread_local char _PyPth_mark;
-extern char *_PyPth_kernel_mark;
-
-static inline int
-_PyPth_IsKernelThread(void)
-{
-    return &_PyPth_mark == _PyPth_kernel_mark;
-}
-
-extern void _Py_NO_RETURN _PyPth_ForeignThread(const char *func);
-
-// Die if the kernel thread that calls `func` is a foreign one: it cannot run
-// Python code, and would corrupt the thread that does.  Otherwise return 0.
-static inline int
-_PyPth_CheckKernelThread(const char *func)
-{
-    if (!_PyPth_IsKernelThread()) {
-        _PyPth_ForeignThread(func);
-    }
-    return 0;
-}
-
 // The number of Python threads alive, the main thread included.
 extern int _PyPth_ThreadCount(void);
 
-// pthread_kill() and pthread_getcpuclockid() for the ident of a Python thread:
-// return 0 or an errno value, ESRCH where no such thread is alive.
+// pthread_kill() for the ident of a thread: return 0 or an errno value.
 extern int _PyPth_Kill(unsigned long ident, int signum);
-extern int _PyPth_GetCpuClockId(unsigned long ident, clockid_t *clk_id);
 
 #endif  // HAVE_PTH
 

@@ -1,0 +1,245 @@
+// GNU Pth backend: the watch.
+//
+// Pth does not preempt, and knows nothing of a thread that is stuck in C code.
+// So there is a kernel thread that looks once in a while, as Go's sysmon()
+// does (runtime/proc.go).  It asks the thread that runs for the GIL when its
+// time slice has ended or others can go on, and has another kernel thread take
+// over from one that is in C code.
+//
+// It sleeps while there is nothing to watch: an idle process makes no system
+// call.
+
+#include "pth_internal.h"
+#include "pycore_runtime.h"       // _PyRuntime
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define DEFAULT_SLICE 5000        // as DEFAULT_INTERVAL in ceval_gil.c
+
+// How often it looks.  A thread that blocks is found out after one to two of
+// these.
+#define TICK_NS 1000000
+// It goes to sleep after so many looks that had nothing to look after.
+#define QUIET_TICKS 20
+
+static unsigned long slice_us = DEFAULT_SLICE;
+static int has_monitor = 0;
+static pthread_t monitor;
+volatile int _PyPth_monitor_sleeps = 0;
+
+void
+_PyPth_SetSlice(unsigned long us)
+{
+    slice_us = us >= 1 ? us : 1;
+}
+
+void
+_PyPth_WakeMonitor(void)
+{
+    int sleeps = 1;
+    if (_PyPth_monitor_sleeps
+        && _Py_atomic_compare_exchange_int((int *)&_PyPth_monitor_sleeps,
+                                           &sleeps, 0))
+    {
+        (void)_PyPth_Futex((int *)&_PyPth_monitor_sleeps, FUTEX_WAKE_PRIVATE,
+                           1, NULL);
+    }
+}
+
+static PyTime_t
+now(void)
+{
+    PyTime_t t;
+    (void)PyTime_MonotonicRaw(&t);
+    return t;
+}
+
+// What it has seen.
+static _PyPth_thread *seen;       // the thread that ran
+static unsigned long seen_entries;
+static _PyPth_thread *slice_of;   // whose slice it is,
+static unsigned long slice_switches;
+static PyTime_t slice_start;      // and since when
+static PyTime_t asked;            // when it was asked for its GIL, or 0
+
+// Streams are checked after so many ticks, see pth_poll.c.
+#define CHECK_TICKS 8
+static int unchecked_ticks = 0;
+
+static inline void
+note_slice(_PyPth_thread *thread, PyTime_t t)
+{
+    if (thread != slice_of || _PyPth_switches != slice_switches) {
+        slice_of = thread;
+        slice_switches = _PyPth_switches;
+        slice_start = t;
+        asked = 0;
+    }
+}
+
+// Look once.  Return true if there is something to watch.
+static int
+look(void)
+{
+    _PyPth_thread *thread = _Py_atomic_load_ptr_relaxed(&_PyPth_lock);
+    if (thread == _PyPth_BUSY) {
+        return 1;
+    }
+    _PyPth_Lock();
+    thread = _PyPth_after;
+    PyTime_t t = now();
+    PyTime_t slice = (PyTime_t)slice_us * 1000;
+    int gils = _PyPth_CheckGILs(t, slice);
+    _PyPth_FreeFirst();
+    if (thread == _PyPth_IDLE || thread == _PyPth_VACANT
+        || _PyPth_nthreads <= 1)
+    {
+        _PyPth_Unlock();
+        seen = NULL;
+        return gils && thread != _PyPth_IDLE;
+    }
+    int stuck = (thread == seen && _PyPth_entries == seen_entries);
+    note_slice(thread, t);
+    int others = _PyPth_LookAround(0);
+    _PyPth_time_calls = 1;
+    // What was only taken for granted is not so for long.
+    _PyPth_ForgetKinds(0, UINT_MAX);
+#ifdef HAVE_PTH_SYSCALLS
+    if (++unchecked_ticks >= CHECK_TICKS) {
+        unchecked_ticks = 0;
+        _PyPth_CheckWaits();
+    }
+#endif
+    int taken = 0;
+    if (others) {
+        if (stuck && (thread->nogil
+                      || (asked != 0 && t - asked >= TICK_NS)))
+        {
+            taken = _PyPth_TakeOver() == 0;
+        }
+        else if (t - slice_start >= slice) {
+            _PyPth_EndSliceOf(thread, 0);
+            if (asked == 0) {
+                asked = t;
+            }
+        }
+        else if (_PyPth_WokenByOthers()) {
+            _PyPth_EndSliceOf(thread, 1);
+        }
+    }
+    if (!taken && _PyPth_SignalsWait()) {
+        // For another thread than the one that runs, and blocks them.
+        if (stuck && thread->nogil) {
+            _PyPth_Expel(thread);
+        }
+        else {
+            _PyPth_EndSliceOf(thread, 0);
+        }
+    }
+    int watch = others || gils || _PyPth_masks_differ
+                || _PyPth_SomeoneWaits();
+    seen = thread;
+    if (taken) {
+        // The new carrier has the lock.
+        _PyPth_inside = 0;
+        seen = NULL;
+    }
+    else {
+        _PyPth_Unlock();
+        // Unlocking counts.
+        seen_entries = _PyPth_entries;
+    }
+    return watch;
+}
+
+static void
+sleep_ns(long ns)
+{
+    struct timespec ts = {0, ns};
+    (void)syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &ts, NULL);
+}
+
+static void
+measure_clock(void)
+{
+    PyTime_t t0 = now();
+    uint64_t ticks0 = _PyPth_ReadTicks();
+    sleep_ns(TICK_NS);
+    PyTime_t ns = now() - t0;
+    if (ns > 0) {
+        // 50 us
+        uint64_t ticks = _PyPth_ReadTicks() - ticks0;
+        _PyPth_long_ticks = ticks * 50000 / (uint64_t)ns;
+    }
+}
+
+static void *
+watch(void *Py_UNUSED(arg))
+{
+    (void)pthread_setname_np(pthread_self(), "pth-monitor");
+    measure_clock();
+    int quiet = 0;
+    for (;;) {
+        long ns = TICK_NS;
+        if (slice_us * 1000 < TICK_NS) {
+            ns = Py_MAX((long)slice_us * 1000, 100000);
+        }
+        sleep_ns(ns);
+        if (_PyPth_no_threads) {
+            _PyPth_ExitWithLast();
+            continue;
+        }
+        quiet = look() ? 0 : quiet + 1;
+        if (quiet > QUIET_TICKS) {
+            _Py_atomic_store_int((int *)&_PyPth_monitor_sleeps, 1);
+            // Something may have begun just before.
+            if (!look()) {
+                while (_PyPth_monitor_sleeps) {
+                    (void)_PyPth_Futex((int *)&_PyPth_monitor_sleeps,
+                                       FUTEX_WAIT_PRIVATE, 1, NULL);
+                }
+            }
+            _PyPth_monitor_sleeps = 0;
+            quiet = 0;
+        }
+    }
+    return NULL;
+}
+
+int
+_PyPth_StartMonitor(void)
+{
+    if (has_monitor) {
+        _PyPth_WakeMonitor();
+        return 0;
+    }
+    sigset_t all, mask;
+    pthread_attr_t attr;
+    sigfillset(&all);
+    int err = pthread_attr_init(&attr);
+    if (err == 0) {
+        (void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+        // Libraries' thread-locals lie on it, too.
+        (void)pthread_attr_setstacksize(&attr, 256 * 1024);
+        (void)_PyPth_sys_sigmask(SIG_SETMASK, &all, &mask);
+        err = pthread_create(&monitor, &attr, watch, NULL);
+        (void)_PyPth_sys_sigmask(SIG_SETMASK, &mask, NULL);
+        (void)pthread_attr_destroy(&attr);
+    }
+    if (err != 0) {
+        errno = err;
+        return -1;
+    }
+    has_monitor = 1;
+    return 0;
+}
+
+void
+_PyPth_ForgetMonitor(void)
+{
+    has_monitor = 0;
+    _PyPth_monitor_sleeps = 0;
+    seen = slice_of = NULL;
+}

@@ -1,0 +1,693 @@
+// GNU Pth backend: kernel threads.
+//
+// Each Python thread has a kernel thread of its own, which pthread_create()
+// has made.  A thread is either
+//
+//   in   Pth schedules it.  When it runs, it runs on the carrier, which is
+//        some thread's kernel thread, on its own stack and with its own thread
+//        pointer.  Its own kernel thread, unless that is the carrier, is
+//        parked in _PyPth_Park().  Or
+//   out  it runs by itself, on its own kernel thread or on the one that it was
+//        left behind on.
+//
+// A thread starts out, and comes in when it has to wait, for the first time
+// for its turn.  It goes out
+//
+//   - when the monitor finds it in C code for longer than a tick while others
+//     could run: another kernel thread becomes the carrier, and it goes on
+//     where it is (_PyPth_TakeOver());
+//   - at once, where its last calls without the GIL took long, or when it
+//     makes a call that is known to block (_PyPth_MakeRoom());
+//   - at its end: what the C library keeps for a thread goes away on the
+//     thread's own kernel thread (_PyPth_GoHome()).
+//
+// While a thread that Pth has seen is out, a stub stands for it there: a few
+// calls on a small stack that wait in pth_cond_await() in its place, and jump
+// to its registers when it is in again and its turn has come.  A new thread
+// begins in Pth with such a stub.
+//
+// The thread that started the process, _PyPth_first, runs on its own kernel
+// thread only.  Another one that is on it is sent away by a signal when that
+// is needed: the handler lets its context go on on its own kernel thread.
+
+#include "pth_internal.h"
+#include "pth_machine.h"
+
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+_Py_thread_local _PyPth_thread *_PyPth_self;
+_Py_thread_local char _PyPth_inside;
+_Py_thread_local char _PyPth_in_handler;
+_Py_thread_local char _PyPth_vforked;
+
+_PyPth_thread *_PyPth_lock = &_PyPth_main;
+_PyPth_thread *_PyPth_after = &_PyPth_main;
+_PyPth_thread *_PyPth_current = &_PyPth_main;
+_PyPth_thread *_PyPth_carrier = &_PyPth_main;
+_PyPth_thread *_PyPth_first = &_PyPth_main;
+unsigned long _PyPth_entries = 0;
+
+int _PyPth_lends = 0;
+
+
+/* The lock */
+
+void __attribute__((noinline))
+_PyPth_LockSlowly(void)
+{
+    for (int tries = 0;; tries++) {
+        _PyPth_thread *held = _Py_atomic_load_ptr_relaxed(&_PyPth_lock);
+        if (held != _PyPth_BUSY
+            && _Py_atomic_compare_exchange_ptr(&_PyPth_lock, &held,
+                                               _PyPth_BUSY))
+        {
+            _PyPth_after = held;
+            return;
+        }
+        // Who has it may wait for this processor.
+        if (tries < 100) {
+            _PyPth_Pause();
+        }
+        else {
+            (void)syscall(SYS_sched_yield);
+        }
+    }
+}
+
+
+/* Kernel threads */
+
+long
+_PyPth_Futex(int *word, int op, int value, const struct timespec *timeout)
+{
+    int err = errno;
+    long result = syscall(SYS_futex, word, op, value, timeout, NULL, 0);
+    if (result < 0) {
+        result = -errno;
+        errno = err;
+    }
+    return result;
+}
+
+void
+_PyPth_WakeKernel(_PyPth_kernel *k)
+{
+    _Py_atomic_store_int_release(&k->go, 1);
+    (void)_PyPth_Futex(&k->go, FUTEX_WAKE_PRIVATE, 1, NULL);
+}
+
+uint64_t
+_PyPth_ReadTicks(void)
+{
+    return _PyPth_Ticks();
+}
+
+void
+_PyPth_InitKernel(_PyPth_thread *self)
+{
+    self->tp = self->k.tp = __builtin_thread_pointer();
+    self->lends_tp = self->tp_with = self;
+    self->tid = (pid_t)syscall(SYS_gettid);
+    self->pthread = pthread_self();
+    self->timer = -1;
+    _PyPth_GetSignalMask(&self->sigmask);
+    self->kmask = self->sigmask;
+    self->has_altstack = 0;
+    self->alt_owner = NULL;
+    _PyPth_self = self;
+}
+
+void
+_PyPth_SetKernelMask(_PyPth_thread *kernel, const sigset_t *mask)
+{
+    if (memcmp(&kernel->kmask, mask, _NSIG / 8) != 0) {
+        kernel->kmask = *mask;
+        (void)_PyPth_sys_sigmask(SIG_SETMASK, mask, NULL);
+    }
+}
+
+void
+_PyPth_SetAltstack(_PyPth_thread *kernel, _PyPth_thread *thread)
+{
+    // Where the thread has none, that of the kernel thread's own stays: it
+    // costs no call then to run others in between.
+    _PyPth_thread *owner = thread->has_altstack ? thread
+                           : kernel->has_altstack ? kernel : NULL;
+    if (kernel->alt_owner != owner) {
+        stack_t none = {.ss_flags = SS_DISABLE};
+        kernel->alt_owner = owner;
+        (void)_PyPth_sys_sigaltstack(owner != NULL ? &owner->altstack : &none,
+                                     NULL);
+    }
+}
+
+// The kernel thread of the caller is about to be parked.  The first one goes
+// on to take the signals of the process for its thread.  The others take none
+// but that by which the C library has setuid() done by all threads (nptl(7)):
+// it has no name, and is the second real-time signal.
+static void
+quiet_kernel(_PyPth_thread *kernel)
+{
+    if (kernel == _PyPth_first) {
+        _PyPth_SetKernelMask(kernel, &kernel->sigmask);
+    }
+    else {
+        uint64_t all = ~((uint64_t)1 << 32);
+        (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL,
+                      sizeof(all));
+        sigfillset(&kernel->kmask);
+    }
+    _PyPth_SetAltstack(kernel, kernel);
+}
+
+// The calling thread has come to its own kernel thread, which was parked.
+static void
+at_home(_PyPth_thread *self)
+{
+    _PyPth_SetKernelMask(self, &self->sigmask);
+    _PyPth_SetAltstack(self, self);
+}
+
+
+/* Stacks for stubs */
+
+#define STUB_SIZE ((size_t)64 << 10)
+
+typedef struct stub_stack {
+    struct stub_stack *next;
+} stub_stack;
+
+static stub_stack *stubs;
+
+// At the top of it, which is never unmapped: Pth looks at the lowest word of a
+// stack as long as the thread lives that has begun there.
+static inline stub_stack *
+link_of(char *stack)
+{
+    return (stub_stack *)(stack + STUB_SIZE) - 1;
+}
+
+static char *
+new_stub(void)
+{
+    if (stubs != NULL) {
+        char *stack = (char *)(stubs + 1) - STUB_SIZE;
+        stubs = stubs->next;
+        return stack;
+    }
+    size_t guard = (size_t)sysconf(_SC_PAGESIZE);
+    char *base = mmap(NULL, STUB_SIZE + guard, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (base == MAP_FAILED) {
+        return NULL;
+    }
+    (void)mprotect(base, guard, PROT_NONE);
+    return base + guard;
+}
+
+void
+_PyPth_FreeStub(char *stack)
+{
+    stub_stack *link = link_of(stack);
+    link->next = stubs;
+    stubs = link;
+}
+
+char *
+_PyPth_NewStub(size_t *size)
+{
+    *size = STUB_SIZE - 64;       // but the link
+    return new_stub();
+}
+
+static void run_stub(void);
+
+static void *
+stub_context(char *stack)
+{
+    return _PyPth_Frame(stack + STUB_SIZE - 64, run_stub);
+}
+
+
+/* Who carries */
+
+// The context of a carrier that nobody was there for.
+static void *vacant;
+
+int
+_PyPth_InitTakeover(void)
+{
+    _PyPth_InitMachine();
+    _PyPth_lends = !_PyPth_HasShadowStack();
+    return 0;
+}
+
+// Thread pointers.  A kernel thread that is parked, or runs a stub, needs one
+// that nobody else uses: that of a thread that is in.  When a thread goes out
+// on another one's kernel thread, the two exchange theirs: then the kernel
+// thread that is free has not that of the one that runs.
+static void
+give_tp(_PyPth_thread *kernel, _PyPth_thread *thread)
+{
+    _PyPth_thread *other = thread->tp_with;
+    if (other == kernel) {
+        return;
+    }
+    _PyPth_thread *lender = kernel->lends_tp;
+    other->lends_tp = lender;
+    other->k.tp = lender->tp;
+    lender->tp_with = other;
+    kernel->lends_tp = thread;
+    kernel->k.tp = thread->tp;
+    thread->tp_with = kernel;
+}
+
+// A thread that is out runs on `on`.
+static void
+set_on(_PyPth_thread *thread, _PyPth_thread *on)
+{
+    thread->on = on;
+    on->busy = 1;
+    give_tp(on, thread);
+}
+
+// It does so no more: the kernel thread is about to be parked.
+static void
+set_off(_PyPth_thread *kernel)
+{
+    kernel->busy = 0;
+    if (kernel == _PyPth_first) {
+        // It takes signals, for its own thread.
+        give_tp(kernel, kernel);
+    }
+    if (kernel->wants_first) {
+        _PyPth_MakeReady(kernel);
+    }
+}
+
+// The current thread is out now, on the kernel thread `on`: in Pth, a stub
+// stands for it.
+static void
+set_out(_PyPth_thread *thread, _PyPth_thread *on, char *stub)
+{
+    thread->out = 1;
+    set_on(thread, on);
+    assert(thread->stub == NULL);
+    thread->stub = stub;
+    _PyPth_MaskStale();
+}
+
+// The kernel thread of `next` carries from now on, and has the lock.  It
+// begins with the stub of the current thread.
+static void
+hand_over(_PyPth_thread *next)
+{
+    _PyPth_carrier = next;
+    next->k.sp = stub_context(_PyPth_current->stub);
+    _PyPth_WakeKernel(&next->k);
+}
+
+// What a stub does, with the thread pointer of the carrier.
+static void
+run_stub(void)
+{
+    _PyPth_thread *thread = _PyPth_current;
+    // It may have come here by way of `vacant`.
+    _PyPth_after = thread;
+    _PyPth_SetKernelMask(_PyPth_carrier, &_PyPth_carrier->sigmask);
+    _PyPth_Block(thread);
+    _PyPth_RunOn(thread);
+}
+
+// The first kernel thread becomes the carrier, and the caller's is parked.
+// It goes on with _PyPth_first->k.sp, which `save` may be.
+static void __attribute__((noinline))
+move_to_first(void **save)
+{
+    _PyPth_thread *old = _PyPth_carrier;
+    _PyPth_carrier = _PyPth_first;
+    quiet_kernel(old);
+    _PyPth_Park(save, &old->k, &_PyPth_first->k, NULL, NULL);
+}
+
+void __attribute__((noinline))
+_PyPth_Arrived(_PyPth_thread *self)
+{
+    if (self->stub != NULL || self->wants_first) {
+        // Its stub, or it has to wait for more.
+        _PyPth_SetThreadPointer(_PyPth_carrier->k.tp);
+        return;
+    }
+    if (self == _PyPth_first && _PyPth_carrier != self) {
+        if (self->busy) {
+            _PyPth_SetThreadPointer(_PyPth_carrier->k.tp);
+            _PyPth_BlockForFirst(self);
+        }
+        if (_PyPth_carrier != self) {
+            move_to_first(&self->k.sp);
+        }
+    }
+    _PyPth_SetThreadPointer(self->tp);
+    if (_PyPth_masks_differ) {
+        _PyPth_SetKernelMask(_PyPth_carrier, &self->sigmask);
+    }
+    if (self->has_altstack || _PyPth_carrier->alt_owner != NULL) {
+        _PyPth_SetAltstack(_PyPth_carrier, self);
+    }
+    if (self->has_pending) {
+        self->deliver = 1;
+    }
+}
+
+void _Py_NO_RETURN
+_PyPth_RunOn(_PyPth_thread *thread)
+{
+    // What is saved here is never used.
+    static void *scrap;
+    if (thread == _PyPth_first && thread->busy && _PyPth_carrier != thread) {
+        _PyPth_BlockForFirst(thread);
+    }
+    _PyPth_FreeStub(thread->stub);
+    thread->stub = NULL;
+    if (thread == _PyPth_first && _PyPth_carrier != thread) {
+        thread->k.sp = thread->sp;
+        move_to_first(&scrap);
+        Py_UNREACHABLE();
+    }
+    _PyPth_SetKernelMask(_PyPth_carrier, &thread->sigmask);
+    _PyPth_SetAltstack(_PyPth_carrier, thread);
+    _PyPth_Switch(&scrap, thread->sp, thread->tp, NULL);
+    Py_UNREACHABLE();
+}
+
+int
+_PyPth_ComeIn(_PyPth_thread *self)
+{
+    assert(self->out);
+    if (self->place == PTH_NONE && _PyPth_Spawn(self) < 0) {
+        return -1;
+    }
+    int err = errno;
+    _PyPth_thread *kernel = self->on;
+    self->out = 0;
+    self->on = NULL;
+    _PyPth_MaskStale();
+    set_off(kernel);
+    if (self->waiting && self->result != 0) {
+        // Only its turn is what it waits for.
+        _PyPth_MakeReady(self);
+    }
+    else if (_PyPth_after == _PyPth_IDLE
+             && (self->fds != NULL || self->deadline != _PyPth_FOREVER))
+    {
+        _PyPth_KickIdle();
+    }
+    if (_PyPth_after == _PyPth_VACANT) {
+        _PyPth_carrier = kernel;
+        _PyPth_Switch(&self->sp, vacant, kernel->k.tp, NULL);
+    }
+    else {
+        quiet_kernel(kernel);
+        _PyPth_Park(&self->sp, &kernel->k, NULL, &_PyPth_lock, _PyPth_after);
+    }
+    if (self->has_pending) {
+        self->deliver = 1;
+    }
+    // It was only woken for that, if it is still blocked.
+    _PyPth_Block(self);
+    errno = err;
+    return 0;
+}
+
+// The current thread goes on on its own kernel thread, out, and the carrier
+// goes on with `stub`.  Returns when the backend is not locked any more.
+static void
+leave_carrier(_PyPth_thread *self, char *stub)
+{
+    set_out(self, self, stub);
+    _PyPth_Switch(&self->k.sp, stub_context(stub), _PyPth_carrier->k.tp,
+                  &self->k);
+    at_home(self);
+}
+
+// The current thread runs on its own kernel thread: another one becomes the
+// carrier.  The same.
+static void
+leave_to_other(_PyPth_thread *self, char *stub)
+{
+    _PyPth_thread *next = _PyPth_NextCarrier();
+    set_out(self, self, stub);
+    if (next != NULL) {
+        hand_over(next);
+        return;
+    }
+    vacant = stub_context(stub);
+    _PyPth_entries++;
+    _Py_atomic_store_ptr_release(&_PyPth_lock, _PyPth_VACANT);
+}
+
+void
+_PyPth_GoHome(_PyPth_thread *self)
+{
+    if (self->out && self->on == self) {
+        return;
+    }
+    int err = errno;
+    if (self->out) {
+        _PyPth_thread *kernel = self->on;
+        set_on(self, self);
+        set_off(kernel);
+        quiet_kernel(kernel);
+        _PyPth_Park(&self->k.sp, &kernel->k, &self->k, &_PyPth_lock,
+                    _PyPth_after);
+        at_home(self);
+    }
+    else {
+        char *stub = new_stub();
+        if (stub == NULL) {
+            Py_FatalError("no memory to leave GNU Pth");
+        }
+        if (_PyPth_carrier != self) {
+            leave_carrier(self, stub);
+        }
+        else {
+            leave_to_other(self, stub);
+        }
+    }
+    _PyPth_LockSlowly();
+    errno = err;
+}
+
+void
+_PyPth_MakeRoom(_PyPth_thread *self)
+{
+    int err = errno;
+    char *stub;
+    if ((_PyPth_carrier == self && _PyPth_NextCarrier() == NULL)
+        || (stub = new_stub()) == NULL)
+    {
+        _PyPth_Unlock();
+        return;
+    }
+    if (_PyPth_carrier != self) {
+        leave_carrier(self, stub);
+    }
+    else {
+        leave_to_other(self, stub);
+    }
+    _PyPth_inside = 0;
+    errno = err;
+}
+
+void
+_PyPth_BeforeLongCall(void)
+{
+    _PyPth_Lock();
+    if (_PyPth_IsCurrent() && _PyPth_AnyReady()) {
+        _PyPth_MakeRoom(_PyPth_self);
+        return;
+    }
+    _PyPth_Unlock();
+}
+
+void
+_PyPth_Expel(_PyPth_thread *thread)
+{
+    if (_PyPth_carrier == _PyPth_first && thread != _PyPth_first) {
+        _PyPth_SendSignal(_PyPth_first->tid, _PyPth_EXPEL);
+    }
+}
+
+int
+_PyPth_TakeOver(void)
+{
+    _PyPth_thread *thread = _PyPth_after;
+    _PyPth_thread *next = _PyPth_NextCarrier();
+    if (next == NULL) {
+        // The first one needs it.
+        _PyPth_Expel(thread);
+        return -1;
+    }
+    char *stub = new_stub();
+    if (stub == NULL) {
+        return -1;
+    }
+    set_out(thread, _PyPth_carrier, stub);
+    hand_over(next);
+    return 0;
+}
+
+void
+_PyPth_FreeFirst(void)
+{
+    if (_PyPth_first->wants_first && _PyPth_first->busy) {
+        _PyPth_SendSignal(_PyPth_first->tid, _PyPth_EXPEL);
+    }
+}
+
+// In the signal handler, on the first kernel thread: unless it is needed no
+// more, the thread that is on it goes on on its own one, and returns from the
+// handler there.
+void
+_PyPth_Expelled(ucontext_t *context)
+{
+    _PyPth_thread *self = _PyPth_self;
+    if (self == NULL || self == _PyPth_first || _PyPth_inside) {
+        // It comes again, see pth_monitor.c.
+        return;
+    }
+    _PyPth_Lock();
+    if (self->out ? self->on == _PyPth_first
+                  : _PyPth_IsCurrent() && _PyPth_carrier == _PyPth_first)
+    {
+        _PyPth_GoHome(self);
+        // What the return from the handler sets (sigreturn(2)).
+        if (self->has_altstack) {
+            context->uc_stack = self->altstack;
+        }
+        else {
+            memset(&context->uc_stack, 0, sizeof(context->uc_stack));
+            context->uc_stack.ss_flags = SS_DISABLE;
+        }
+    }
+    _PyPth_Unlock();
+}
+
+
+/* The wait of the carrier in the kernel */
+
+static volatile int idle_state = 0;       // 1: it waits, 2: it was kicked
+static volatile pid_t idle_tid;
+static volatile sig_atomic_t kick_came = 0;
+volatile unsigned int _PyPth_kicks = 0;
+
+void
+_PyPth_KickIdle(void)
+{
+    int waits = 1;
+    if (_Py_atomic_compare_exchange_int((int *)&idle_state, &waits, 2)) {
+        _PyPth_SendSignal(idle_tid, _PyPth_KICK);
+    }
+}
+
+void
+_PyPth_Kicked(void)
+{
+    kick_came = 1;
+    _PyPth_EndIdle();
+}
+
+void
+_PyPth_BeginIdle(void)
+{
+    idle_tid = _PyPth_carrier->tid;
+    (void)_Py_atomic_exchange_int((int *)&idle_state, 1);
+    if (_PyPth_SignalsCame()) {
+        _PyPth_EndIdle();
+    }
+    _PyPth_entries++;
+    _Py_atomic_store_ptr_release(&_PyPth_lock, _PyPth_IDLE);
+}
+
+void
+_PyPth_FinishIdle(void)
+{
+    if (_Py_atomic_exchange_int((int *)&idle_state, 0) == 2) {
+        // The signal is on its way, and must not come into a call of the
+        // program.
+        struct timespec ms = {0, 1000000};
+        uint64_t mask = ~((uint64_t)1 << (_PyPth_SIGNAL - 1));
+        while (!kick_came) {
+            struct timespec timeout = ms;
+            (void)syscall(SYS_ppoll, NULL, 0, &timeout, &mask, sizeof(mask));
+        }
+        kick_came = 0;
+        _PyPth_kicks++;
+    }
+    _PyPth_LockSlowly();
+    assert(_PyPth_after == _PyPth_IDLE);
+    _PyPth_after = _PyPth_current;
+    if (_PyPth_monitor_sleeps) {
+        _PyPth_WakeMonitor();
+    }
+}
+
+void
+_PyPth_AwaitArrivals(void)
+{
+    // As long as it takes to make a kernel thread, and then some.
+    uint64_t start = _PyPth_Ticks();
+    _PyPth_entries++;
+    _Py_atomic_store_ptr_release(&_PyPth_lock, _PyPth_IDLE);
+    while (_PyPth_arriving > 0 && !_PyPth_AnyWoken()
+           && _PyPth_Ticks() - start < 4 * _PyPth_long_ticks)
+    {
+        (void)syscall(SYS_sched_yield);
+    }
+    _PyPth_LockSlowly();
+    _PyPth_after = _PyPth_current;
+}
+
+
+/* Fork */
+
+// The child of a foreign thread: what Pth was about to do is done by whoever
+// comes in first.
+void
+_PyPth_ForgetCarrier(void)
+{
+    _PyPth_thread *thread = _PyPth_current;
+    idle_state = 0;
+    kick_came = 0;
+    char *stub = new_stub();
+    if (stub == NULL) {
+        Py_FatalError("no memory for a stack");
+    }
+    thread->out = 1;
+    thread->on = thread;
+    thread->busy = _PyPth_first->busy = 1;
+    thread->stub = stub;
+    vacant = stub_context(stub);
+    _PyPth_after = _PyPth_VACANT;
+}
+
+void
+_PyPth_ForgetKernels(_PyPth_thread *self)
+{
+    vacant = NULL;
+    idle_state = 0;
+    kick_came = 0;
+    self->tid = (pid_t)syscall(SYS_gettid);
+    self->k.go = 0;
+    self->busy = 0;
+    self->wants_first = 0;
+    self->k.tp = self->tp;
+    self->lends_tp = self->tp_with = self;
+    self->kmask = self->sigmask;
+    self->alt_owner = self->has_altstack ? self : NULL;
+    _PyPth_first = _PyPth_carrier = self;
+}
