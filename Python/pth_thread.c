@@ -687,10 +687,17 @@ after_fork_in_child(void)
     _PyPth_arriving = 0;
     _PyPth_ForgetMonitor();
     _PyPth_thread *self = _PyPth_self;
+    for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
+        suspend_for_good(t);
+    }
+    for (_PyPth_thread *t = finished; t != NULL; t = t->all_next) {
+        suspend_for_good(t);
+    }
+    pool = finished = NULL;
+    npooled = 0;
     if (_PyPth_CanLend() && !_PyPth_IsCurrent()) {
         // The child of a foreign thread has no Python thread that we know.
-        pool = finished = _PyPth_threads = NULL;
-        npooled = 0;
+        _PyPth_threads = NULL;
         _PyPth_main.pthread = 0;
         _PyPth_nthreads = 1;
         _PyPth_ForgetOthers();
@@ -704,14 +711,6 @@ after_fork_in_child(void)
         return;
     }
     _PyPth_MaskStale();
-    for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
-        suspend_for_good(t);
-    }
-    for (_PyPth_thread *t = finished; t != NULL; t = t->all_next) {
-        suspend_for_good(t);
-    }
-    pool = finished = NULL;
-    npooled = 0;
     if (self != &_PyPth_main) {
         _PyPth_main.pthread = 0;
     }
