@@ -12,6 +12,7 @@
 #include "pth_internal.h"
 #include "pycore_runtime.h"       // _PyRuntime
 
+#include <fcntl.h>                // O_RDONLY
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -79,6 +80,27 @@ note_slice(_PyPth_thread *thread, PyTime_t t)
     }
 }
 
+// Does the carrier compute, as far as the kernel knows?  Python code answers
+// when it is asked for the GIL, be it late on a busy machine; C code that
+// blocks with the GIL does not.
+static int
+computes(void)
+{
+    char name[64], stat[128];
+    (void)snprintf(name, sizeof(name), "/proc/self/task/%d/stat",
+                   (int)_PyPth_carrier->tid);
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return 0;
+    }
+    ssize_t n = syscall(SYS_read, fd, stat, sizeof(stat) - 1);
+    (void)syscall(SYS_close, fd);
+    stat[n > 0 ? n : 0] = '\0';
+    // "ID (name) state ...", see proc(5).
+    const char *end = strrchr(stat, ')');
+    return end != NULL && end[1] == ' ' && end[2] == 'R';
+}
+
 // Look once.  Return true if there is something to watch.
 static int
 look(void)
@@ -115,7 +137,8 @@ look(void)
     int taken = 0;
     if (others) {
         if (stuck && (thread->nogil
-                      || (asked != 0 && t - asked >= TICK_NS)))
+                      || (asked != 0
+                          && (t - asked >= slice || !computes()))))
         {
             taken = _PyPth_TakeOver() == 0;
         }

@@ -147,6 +147,10 @@ void
 _PyPth_MaskChanged(void)
 {
     _PyPth_thread *self = _PyPth_self;
+    if (!_PyPth_CanLend()) {
+        // _PyPth_TakeSignal() looks at the mask of the first thread itself.
+        return;
+    }
     _PyPth_Lock();
     _PyPth_GetSignalMask(&self->sigmask);
     (self->out ? self->on : _PyPth_carrier)->kmask = self->sigmask;

@@ -62,12 +62,6 @@ class InfoTest(ScriptMixin, unittest.TestCase):
         self.assertEqual(sys.thread_info.lock, "mutex+cond")
         self.assertRegex(sys.thread_info.version, r"^GNU Pth 2\.\d+[.ab]\d+(\+.+)?$")
 
-    def test_one_kernel_thread(self):
-        gate = threading.Event()
-        threads = [threading.Thread(target=gate.wait) for _ in range(20)]
-        with threading_helper.start_threads(threads, gate.set):
-            self.assertEqual(len(os.listdir("/proc/self/task")), 1)
-
     def test_pth_is_not_initialized_before_a_thread_starts(self):
         out = self.run_ok("""
             import os, threading
@@ -76,7 +70,8 @@ class InfoTest(ScriptMixin, unittest.TestCase):
                     timers = f.read()
                 with open('/proc/self/status') as f:
                     caught = [l for l in f if l.startswith('SigCgt')]
-                return sorted(os.listdir('/proc/self/fd')), timers, caught
+                return (sorted(os.listdir('/proc/self/fd')), timers, caught,
+                        os.listdir('/proc/self/task'))
             before = state()
             lock = threading.Lock()
             lock.acquire()
@@ -107,18 +102,104 @@ class InfoTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out, "True")
 
-    def test_native_ids_differ(self):
-        # Threads that live at the same time must not look like one.
+
+class IdentityTest(ScriptMixin, unittest.TestCase):
+    """A Python thread is a thread for C code and for the kernel, too."""
+
+    def test_the_identifier_is_that_of_pthread_self(self):
+        pthread_self = ctypes.CDLL(None).pthread_self
+        pthread_self.restype = ctypes.c_ulong
+
+        def check(i):
+            for _ in range(20):
+                self.assertEqual(pthread_self(), threading.get_ident())
+                time.sleep(0)
+            return threading.get_ident()
+
+        self.assertEqual(len(set(run_threads(5, check))), 5)
+        self.assertEqual(check(0), threading.main_thread().ident)
+
+    def test_the_native_id_is_that_of_a_kernel_thread(self):
         barrier = threading.Barrier(5)
 
         def native_id(i):
             barrier.wait()
-            return threading.get_native_id()
+            mine = threading.get_native_id()
+            self.assertTrue(os.path.exists(f"/proc/self/task/{mine}"))
+            # Calls that take the ID of a thread know it.
+            self.assertEqual(os.sched_getaffinity(mine),
+                             os.sched_getaffinity(os.getpid()))
+            barrier.wait()
+            return mine
 
         ids = run_threads(5, native_id)
         self.assertEqual(len(set(ids)), 5)
-        if threading.current_thread() is threading.main_thread():
-            self.assertEqual(threading.main_thread().native_id, os.getpid())
+        self.assertNotIn(os.getpid(), ids)
+
+    def test_the_main_thread_runs_on_the_first_kernel_thread(self):
+        # Also when another thread was in its place, and while others are stuck
+        # in C code.
+        out = self.run_ok("""
+            import ctypes, os, threading, time
+            libc = ctypes.CDLL("libc.so.6")
+            r, w = os.pipe()
+            stop = []
+            def stuck():
+                libc.read(r, ctypes.create_string_buffer(1), 1)
+            def burn():
+                while not stop: pass
+            def nap():
+                while not stop: libc.usleep(3000)
+            ts = [threading.Thread(target=f) for f in (stuck, burn, nap, stuck)]
+            for t in ts: t.start()
+            tids = set()
+            for i in range(100):
+                tids.add(libc.gettid())
+                time.sleep(0.0005 * (i % 4))
+                tids.add(libc.gettid())
+                sum(range(10000 * (i % 4)))
+            stop.append(1)
+            os.write(w, b'xx')
+            for t in ts: t.join()
+            print(tids == {os.getpid()} == {threading.get_native_id()})
+            """)
+        self.assertEqual(out, "True")
+
+    def test_a_thread_has_a_name_of_its_own(self):
+        libc = ctypes.CDLL(None)
+        libc.pthread_self.restype = ctypes.c_ulong
+        barrier = threading.Barrier(3)
+
+        def check(i):
+            libc.pthread_setname_np(ctypes.c_ulong(libc.pthread_self()),
+                                    b"name-%d" % i)
+            barrier.wait()
+            with open(f"/proc/self/task/{threading.get_native_id()}/comm") as f:
+                return f.read()
+
+        with open("/proc/self/comm") as f:
+            before = f.read()
+        self.assertEqual(run_threads(3, check),
+                         ["name-0\n", "name-1\n", "name-2\n"])
+        with open("/proc/self/comm") as f:
+            self.assertEqual(f.read(), before)
+
+    def test_kernel_threads_go_with_their_threads(self):
+        out = self.run_ok("""
+            import os, threading
+            def tasks():
+                return len(os.listdir('/proc/self/task'))
+            gate = threading.Event()
+            ts = [threading.Thread(target=gate.wait) for _ in range(50)]
+            for t in ts: t.start()
+            # One of their own each, and the monitor's.
+            print(tasks())
+            gate.set()
+            for t in ts: t.join()
+            # Some are kept for the next start.
+            print(tasks() <= 10)
+            """)
+        self.assertEqual(out.split(), ["52", "True"])
 
 
 class LockTest(unittest.TestCase):
@@ -422,7 +503,7 @@ class SliceTest(ScriptMixin, unittest.TestCase):
         self.assertLess(float(out), 10)
 
     def test_a_sleeper_waits_for_no_slice(self):
-        # bpo-7946.  It may for the first one: then the timer is started.
+        # bpo-7946.
         self.slices_are_few("""
             def job():
                 for _ in range(20):
@@ -512,7 +593,7 @@ class SliceTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out, "done")
 
-    def test_the_slice_interrupts_no_system_call(self):
+    def test_no_system_call_is_interrupted(self):
         # Each of these calls is made by C code that does not retry.
         libc = ctypes.CDLL(None, use_errno=True)
         stop = []
@@ -638,7 +719,7 @@ class StateTest(ScriptMixin, unittest.TestCase):
         self.assertEqual(run_threads(6, check), [True] * 6)
         self.assertEqual(signal.pthread_sigmask(signal.SIG_BLOCK, []), before)
 
-    def test_slice_signal_cannot_be_blocked(self):
+    def test_the_signal_of_the_backend_cannot_be_blocked(self):
         old = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
         try:
             done = []
@@ -650,9 +731,8 @@ class StateTest(ScriptMixin, unittest.TestCase):
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
-
     def test_a_program_that_resets_all_signals(self):
-        # The signal of the time slice would end the process (test_curses).
+        # The signal of the backend would end the process (test_curses).
         out = self.run_ok("""
             import ctypes, signal, threading
             stop = []
@@ -827,6 +907,120 @@ class SignalTest(ScriptMixin, unittest.TestCase):
             event_timeout queue simple_queue simple_queue_timeout select recv
             read waitpid""".split())
 
+    def test_pthread_kill_to_a_thread_in_every_state(self):
+        # The signal is pending there, and nowhere else, until it is taken.
+        libc = ctypes.CDLL("libc.so.6")
+        r, w = os.pipe()
+        self.addCleanup(os.close, r)
+        self.addCleanup(os.close, w)
+        lock = threading.Lock()
+        spinlock = ctypes.c_int()
+        libc.pthread_spin_init(ctypes.byref(spinlock), 0)
+        computing = False
+
+        def compute():
+            while computing:
+                pass
+
+        states = {
+            # name: (get into it, get out of it)
+            "lock": (lock.acquire, lock.release),
+            "read": (lambda: os.read(r, 1), lambda: os.write(w, b"x")),
+            "C, blocked":
+                (lambda: libc.read(r, ctypes.create_string_buffer(1), 1),
+                 lambda: os.write(w, b"x")),
+            "C, computing":
+                (lambda: libc.pthread_spin_lock(ctypes.byref(spinlock)),
+                 lambda: libc.pthread_spin_unlock(ctypes.byref(spinlock))),
+        }
+
+        def target(enter, pending, ready):
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+            ready.set()
+            enter()
+            pending.append(signal.SIGUSR1 in signal.sigpending())
+            if pending[0]:
+                pending.append(signal.sigwait([signal.SIGUSR1]))
+
+        def check(enter, leave):
+            ready, pending = threading.Event(), []
+            t = threading.Thread(target=target, args=(enter, pending, ready))
+            t.start()
+            ready.wait()
+            time.sleep(0.005)
+            self.assertEqual(pending, [])
+            signal.pthread_kill(t.ident, signal.SIGUSR1)
+            time.sleep(0.001)
+            self.assertNotIn(signal.SIGUSR1, signal.sigpending())
+            leave()
+            t.join()
+            self.assertEqual(pending, [True, signal.SIGUSR1])
+            self.assertEqual(self.seen, [])
+
+        lock.acquire()
+        libc.pthread_spin_lock(ctypes.byref(spinlock))
+        for name, (enter, leave) in states.items():
+            with self.subTest(name):
+                check(enter, leave)
+        with self.subTest("sleeping"):
+            check(lambda: time.sleep(0.05), lambda: None)
+        with self.subTest("computing"):
+            computing = True
+
+            def leave():
+                nonlocal computing
+                computing = False
+
+            check(compute, leave)
+
+    def test_pthread_kill_to_two_threads(self):
+        # Both take theirs, though it is the same signal.
+        both = [signal.SIGUSR1, signal.SIGUSR2]
+        got = []
+
+        def take(i):
+            while signal.sigwait(both) == signal.SIGUSR1:
+                got.append(i)
+
+        old = signal.pthread_sigmask(signal.SIG_BLOCK, both)
+        self.addCleanup(signal.pthread_sigmask, signal.SIG_SETMASK, old)
+        threads = [threading.Thread(target=take, args=(i,)) for i in range(3)]
+        for t in threads:
+            t.start()
+        time.sleep(0.01)
+        signal.pthread_kill(threads[0].ident, signal.SIGUSR1)
+        signal.pthread_kill(threads[1].ident, signal.SIGUSR1)
+        wait_until(lambda: len(got) >= 2)
+        self.assertEqual(sorted(got), [0, 1])
+        for k in range(30):
+            signal.pthread_kill(threads[k % 3].ident, signal.SIGUSR1)
+            wait_until(lambda: len(got) >= 3 + k)
+            self.assertEqual(got[-1], k % 3)
+        for t in threads:
+            signal.pthread_kill(t.ident, signal.SIGUSR2)
+        for t in threads:
+            t.join()
+
+    def test_pthread_kill_interrupts_the_call_of_its_thread_alone(self):
+        libc = ctypes.CDLL("libc.so.6", use_errno=True)
+        outcomes = {}
+
+        def block(i):
+            # Not restarted, and not retried: ctypes knows nothing of EINTR.
+            result = libc.poll(None, 0, 30_000 if i == 1 else 300)
+            outcomes[i] = result, ctypes.get_errno() if result < 0 else 0
+
+        threads = [threading.Thread(target=block, args=(i,)) for i in range(3)]
+        for t in threads:
+            t.start()
+        time.sleep(0.02)
+        signal.pthread_kill(threads[1].ident, signal.SIGUSR1)
+        for t in threads:
+            t.join()
+        self.assertEqual(outcomes,
+                         {0: (0, 0), 1: (-1, errno.EINTR), 2: (0, 0)})
+        self.assertEqual(self.seen, [threading.main_thread().ident])
+
     def test_pthread_kill_to_no_thread(self):
         t = threading.Thread(target=int)
         t.start()
@@ -839,28 +1033,29 @@ class SignalTest(ScriptMixin, unittest.TestCase):
 class StackTest(ScriptMixin, unittest.TestCase):
 
     def test_a_thread_has_the_stack_of_a_pthread(self):
-        # `ulimit -s` of address space, and a page below that faults.
+        # `ulimit -s` of address space when the program starts, and a page
+        # below that faults.
         out = self.run_ok("""
-            import re, resource, threading
-            resource.setrlimit(resource.RLIMIT_STACK,
-                               (16 << 20, resource.getrlimit(resource.RLIMIT_STACK)[1]))
+            import os, re, resource, sys, threading
+            size = 16 << 20
+            limits = resource.getrlimit(resource.RLIMIT_STACK)
+            if limits[0] != size:
+                resource.setrlimit(resource.RLIMIT_STACK, (size, limits[1]))
+                os.execv(sys.executable, sys.orig_argv)
             def maps():
                 with open('/proc/self/maps') as f:
                     for line in f:
                         m = re.match('([0-9a-f]+)-([0-9a-f]+) (....)', line)
                         yield int(m[1], 16), int(m[2], 16), m[3]
-            before = set(maps())
             gate = threading.Event()
             t = threading.Thread(target=gate.wait)
             t.start()
-            after = sorted(maps())
-            new = [m for m in after if m not in before]
-            guards = [(a, b) for a, b, p in new if p == '---p' and b - a == 4096]
-            found = any(g[1] == m[0] and m[1] - m[0] >= 16 << 20
-                        for g in guards for m in new)
+            found = sorted(maps())
             gate.set()
             t.join()
-            print(found)
+            print(any(a[2] == '---p' and a[1] - a[0] == 4096 and a[1] == b[0]
+                      and size - 4096 <= b[1] - b[0] <= size
+                      for a, b in zip(found, found[1:])))
             """)
         self.assertEqual(out, "True")
 
@@ -1135,60 +1330,547 @@ class WatchdogTest(ScriptMixin, unittest.TestCase):
         """)
         self.assertEqual(out, "ok")
 
-    def test_it_is_not_inherited_by_fork(self):
-        out = self.run_ok("""
-            import faulthandler, os, tempfile, time
-
-            with tempfile.TemporaryFile() as f, tempfile.TemporaryFile() as g:
-                faulthandler.dump_traceback_later(0.1, repeat=True, file=f)
-                pid = os.fork()
-                if pid == 0:
-                    os.dup2(g.fileno(), f.fileno())
-                    time.sleep(0.4)
-                    faulthandler.dump_traceback_later(100)
-                    faulthandler.cancel_dump_traceback_later()
-                    os._exit(0)
-                faulthandler.cancel_dump_traceback_later()
-                assert os.waitpid(pid, 0)[1] == 0
-                assert os.fstat(g.fileno()).st_size == 0
-            print("ok")
-        """)
-        self.assertEqual(out, "ok")
-
 
 class ForeignThreadTest(ScriptMixin, unittest.TestCase):
     """Kernel threads that a C library starts."""
 
     START = """
-        import ctypes, threading, time
+        import ctypes, os, threading, time
         libc = ctypes.CDLL(None)
-        tid = ctypes.c_ulong()
+        api = ctypes.pythonapi
+        CALLBACK = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
         def start(func, arg=None):
+            tid = ctypes.c_ulong()
             assert libc.pthread_create(ctypes.byref(tid), None, func, arg) == 0
+            return tid
+        def join(tid):
+            result = ctypes.c_void_p()
+            assert libc.pthread_join(tid, ctypes.byref(result)) == 0
+            return result.value
         """
 
-    def test_call_into_python(self):
-        code = textwrap.dedent(self.START) + textwrap.dedent("""
-            callback = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(print)
-            start(callback)
-            libc.pthread_join(tid, None)
-            """)
-        rc, err = self.run_fail(code)
-        self.assertEqual(rc, -signal.SIGABRT)
-        self.assertRegex(err, r"^Fatal Python error: \w+: called from a thread "
-                              r"that Python did not start")
+    def run_foreign(self, code, *args):
+        return self.run_ok(textwrap.dedent(self.START) + textwrap.dedent(code),
+                           *args)
 
-    def test_system_calls_are_left_alone(self):
-        # A foreign thread that sleeps stops nobody, and is not switched.
-        out = self.run_ok(textwrap.dedent(self.START) + textwrap.dedent("""
-            start(ctypes.cast(libc.usleep, ctypes.c_void_p), 50_000)
+    def test_call_into_python(self):
+        # Before and after the first thread of Python starts.
+        out = self.run_foreign("""
+            seen = []
+            @CALLBACK
+            def callback(x):
+                seen.append(threading.get_ident())
+                return x
+            tid = start(callback, 1)
+            assert join(tid) == 1
+            assert seen == [tid.value] != [threading.get_ident()], seen
+            t = threading.Thread(target=int)
+            t.start()
+            t.join()
+            assert join(start(callback, 2)) == 2
+            print("done")
+            """)
+        self.assertEqual(out, "done")
+
+    def test_many_call_into_python_at_once(self):
+        # Beside threads that compute, sleep and wait.
+        out = self.run_foreign("""
+            seen = []
+            lock = threading.Lock()
+            local = threading.local()
+            condition = threading.Condition()
+            @CALLBACK
+            def callback(x):
+                local.x = x
+                for i in range(20):
+                    with lock:
+                        seen.append((threading.get_ident(), x))
+                    time.sleep(0.0005)
+                    sum(range(1000))
+                with condition:
+                    condition.notify_all()
+                assert local.x == x
+                return x
+            stop = []
+            def burn():
+                while not stop: pass
+            def nap():
+                while not stop: time.sleep(0.001)
+            def wait():
+                with condition:
+                    condition.wait_for(lambda: stop)
+            own = [threading.Thread(target=f) for f in (burn, nap, wait)]
+            for t in own: t.start()
+            tids = [start(callback, k) for k in range(1, 9)]
+            assert [join(tid) for tid in tids] == list(range(1, 9))
+            stop.append(1)
+            with condition:
+                condition.notify_all()
+            for t in own: t.join()
+            print(len(seen), len({ident for ident, x in seen}),
+                  threading.get_ident() in {ident for ident, x in seen})
+            """)
+        self.assertEqual(out, "160 8 False")
+
+    def test_it_starts_and_joins_threads(self):
+        out = self.run_foreign("""
+            done = []
+            @CALLBACK
+            def callback(x):
+                ts = [threading.Thread(target=done.append, args=(i,))
+                      for i in range(5)]
+                for t in ts: t.start()
+                for t in ts: t.join()
+            for tid in [start(callback) for _ in range(4)]:
+                join(tid)
+            print(sorted(done) == sorted(4 * list(range(5))))
+            """)
+        self.assertEqual(out, "True")
+
+    def test_locks_between_them_and_threads_of_python(self):
+        # Each wakes the other one.
+        out = self.run_foreign("""
+            ping, pong = threading.Lock(), threading.Lock()
+            ping.acquire()
+            pong.acquire()
+            @CALLBACK
+            def answer(x):
+                for _ in range(200):
+                    ping.acquire()
+                    pong.release()
+            tid = start(answer)
+            def ask():
+                for _ in range(200):
+                    ping.release()
+                    pong.acquire()
+            t = threading.Thread(target=ask)
+            t.start()
+            t.join()
+            join(tid)
+            lock = threading.Lock()
+            lock.acquire()
+            @CALLBACK
+            def timed(x):
+                start = time.monotonic()
+                assert not lock.acquire(timeout=0.05)
+                assert time.monotonic() - start >= 0.05
+                return 1
+            print(join(start(timed)))
+            """)
+        self.assertEqual(out, "1")
+
+    def test_release_of_a_lock_without_a_thread_state(self):
+        out = self.run_foreign("""
+            gil_less = ctypes.CDLL(None)
+            allocate = gil_less.PyThread_allocate_lock
+            allocate.restype = ctypes.c_void_p
+            lock = ctypes.c_void_p(allocate())
+            gil_less.PyThread_acquire_lock(lock, 1)
+            stop = []
+            def nap():
+                while not stop: time.sleep(0.001)
+            t = threading.Thread(target=nap)
+            for _ in range(2):
+                # Once with one thread, once beside another.
+                tid = start(gil_less.PyThread_release_lock, lock)
+                assert gil_less.PyThread_acquire_lock(lock, 1) == 1
+                join(tid)
+                if not t.is_alive():
+                    t.start()
+            stop.append(1)
+            t.join()
+            print("done")
+            """)
+        self.assertEqual(out, "done")
+
+    def test_a_pending_call(self):
+        out = self.run_foreign("""
+            done = []
+            @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
+            def pending(x):
+                done.append(threading.get_ident())
+                return 0
+            # int Py_AddPendingCall(int (*)(void *), void *), called by a thread
+            # that has no thread state: its second argument is any value.
+            add = ctypes.CDLL(None).Py_AddPendingCall
+            t = threading.Thread(target=time.sleep, args=(0.05,))
+            t.start()
+            join(start(add, ctypes.cast(pending, ctypes.c_void_p)))
+            while not done:
+                pass
+            t.join()
+            print(done == [threading.main_thread().ident])
+            """)
+        self.assertEqual(out, "True")
+
+    def test_an_allocation_under_tracemalloc(self):
+        out = self.run_foreign("""
+            malloc = ctypes.CDLL(None).PyMem_RawMalloc
+            for _ in range(20):
+                assert join(start(malloc, 100))
+            print("done")
+            """, "-X", "tracemalloc")
+        self.assertEqual(out, "done")
+
+    def test_a_call_that_blocks(self):
+        # It stops nobody, and is not switched.
+        out = self.run_foreign("""
+            tid = start(ctypes.cast(libc.usleep, ctypes.c_void_p), 50_000)
             ts = [threading.Thread(target=time.sleep, args=(0.01,))
                   for _ in range(10)]
             for t in ts: t.start()
             for t in ts: t.join()
-            print(libc.pthread_join(tid, None))
-            """))
+            print(join(tid))
+            """)
+        self.assertEqual(out, "None")
+
+    def test_a_foreign_thread_forks(self):
+        # The child has this thread alone, and can start others.
+        out = self.run_foreign("""
+            import warnings
+            warnings.simplefilter("ignore")
+            stop = []
+            def burn():
+                while not stop: pass
+            own = threading.Thread(target=burn)
+            own.start()
+            @CALLBACK
+            def fork(x):
+                pid = os.fork()
+                if pid == 0:
+                    status = 1
+                    try:
+                        done = []
+                        ts = [threading.Thread(target=done.append, args=(i,))
+                              for i in range(3)]
+                        for t in ts: t.start()
+                        for t in ts: t.join()
+                        time.sleep(0.001)
+                        status = sorted(done) != [0, 1, 2]
+                    finally:
+                        os._exit(status)
+                return 1 + os.waitpid(pid, 0)[1]
+            print([join(tid) for tid in [start(fork) for _ in range(3)]])
+            stop.append(1)
+            own.join()
+            """)
+        self.assertEqual(out, "[1, 1, 1]")
+
+    def test_python_ends_beside_it(self):
+        out = self.run_foreign("""
+            @CALLBACK
+            def callback(x):
+                while True:
+                    time.sleep(0.001)
+            start(callback)
+            start(ctypes.cast(libc.pause, ctypes.c_void_p))
+            time.sleep(0.01)
+            print("end")
+            """)
+        self.assertEqual(out, "end")
+
+
+class StuckTest(ScriptMixin, unittest.TestCase):
+    """A thread that is in C code stops no other one."""
+
+    # Functions of this handle are the C library's own: the mapping does not
+    # see them.  A spin lock computes until it is unlocked.
+    PROLOGUE = """
+        import ctypes, os, signal, threading, time
+        libc = ctypes.CDLL("libc.so.6", use_errno=True)
+        with_gil = ctypes.PyDLL("libc.so.6")
+        r, w = os.pipe()
+        def read():
+            return libc.read(r, ctypes.create_string_buffer(1), 1)
+        spinlock = ctypes.c_int()
+        libc.pthread_spin_init(ctypes.byref(spinlock), 0)
+        libc.pthread_spin_lock(ctypes.byref(spinlock))
+        def spin():
+            libc.pthread_spin_lock(ctypes.byref(spinlock))
+            libc.pthread_spin_unlock(ctypes.byref(spinlock))
+        def unspin():
+            libc.pthread_spin_unlock(ctypes.byref(spinlock))
+        def start(*targets, **kwargs):
+            threads = [threading.Thread(target=t, **kwargs) for t in targets]
+            for t in threads:
+                t.start()
+            return threads
+        def join(threads):
+            for t in threads:
+                t.join()
+        """
+
+    def run_stuck(self, code):
+        return self.run_ok(textwrap.dedent(self.PROLOGUE) + textwrap.dedent(code))
+
+    def test_a_thread_in_a_blocking_call(self):
+        out = self.run_stuck("""
+            got = []
+            threads = start(*[lambda: got.append(read())] * 3)
+            for i in range(3):
+                time.sleep(0.005)
+                os.write(w, b"x")
+                while len(got) <= i:
+                    time.sleep(0.0005)
+            join(threads)
+            print(got)
+            """)
+        self.assertEqual(out, "[1, 1, 1]")
+
+    def test_the_main_thread_in_a_blocking_call(self):
+        out = self.run_stuck("""
+            def write():
+                time.sleep(0.005)
+                os.write(w, b"x")
+            for _ in range(3):
+                threads = start(write)
+                assert read() == 1
+                join(threads)
+            print("done")
+            """)
+        self.assertEqual(out, "done")
+
+    def test_a_message_queue(self):
+        out = self.run_stuck("""
+            queue = libc.msgget(0, 0o600)
+            if queue < 0:
+                raise SystemExit("no System V messages here")
+            class Message(ctypes.Structure):
+                _fields_ = [("type", ctypes.c_long), ("text", ctypes.c_char * 8)]
+            got = []
+            def receive():
+                m = Message()
+                n = libc.msgrcv(queue, ctypes.byref(m), ctypes.c_size_t(8),
+                                ctypes.c_long(0), 0)
+                got.append((n, m.text))
+            threads = start(receive)
+            time.sleep(0.005)
+            libc.msgsnd(queue, ctypes.byref(Message(1, b"hello")),
+                        ctypes.c_size_t(5), 0)
+            join(threads)
+            libc.msgctl(queue, 0, None)
+            print(got)
+            """)
+        self.assertEqual(out, "[(5, b'hello')]")
+
+    def test_a_thread_that_computes_in_c(self):
+        out = self.run_stuck("""
+            threads = start(spin, spin)
+            n = 0
+            for _ in range(20):
+                time.sleep(0.0005)
+                n += 1
+            unspin()
+            join(threads)
+            print(n)
+            """)
+        self.assertEqual(out, "20")
+
+    def test_the_main_thread_computes_in_c(self):
+        out = self.run_stuck("""
+            def count():
+                for _ in range(20):
+                    time.sleep(0.0005)
+                print("counted", flush=True)
+                unspin()
+            threads = start(count)
+            spin()
+            join(threads)
+            """)
+        self.assertEqual(out, "counted")
+
+    def test_a_mutex_of_c(self):
+        # Its owner waits in Python, the others in C.
+        out = self.run_stuck("""
+            mutex = ctypes.create_string_buffer(64)
+            inside = []
+            most = []
+            def enter():
+                for _ in range(5):
+                    assert libc.pthread_mutex_lock(mutex) == 0
+                    inside.append(1)
+                    most.append(len(inside))
+                    time.sleep(0.002)
+                    inside.pop()
+                    assert libc.pthread_mutex_unlock(mutex) == 0
+            join(start(*[enter] * 5))
+            print(set(most), len(most))
+            """)
+        self.assertEqual(out, "{1} 25")
+
+    def test_the_owner_of_a_mutex_of_c(self):
+        out = self.run_stuck("""
+            import errno
+            RECURSIVE, ERRORCHECK = 1, 2
+            for kind in RECURSIVE, ERRORCHECK:
+                mutex = ctypes.create_string_buffer(64)
+                attr = ctypes.create_string_buffer(16)
+                libc.pthread_mutexattr_init(attr)
+                libc.pthread_mutexattr_settype(attr, kind)
+                libc.pthread_mutex_init(mutex, attr)
+                assert libc.pthread_mutex_lock(mutex) == 0
+                def other():
+                    assert libc.pthread_mutex_trylock(mutex) == errno.EBUSY
+                    assert libc.pthread_mutex_unlock(mutex) == errno.EPERM
+                    time.sleep(0.001)
+                    print("not the owner", flush=True)
+                join(start(other))
+                again = libc.pthread_mutex_lock(mutex)
+                assert again == (0 if kind == RECURSIVE else errno.EDEADLK)
+                for _ in range(2 if kind == RECURSIVE else 1):
+                    assert libc.pthread_mutex_unlock(mutex) == 0
+            """)
+        self.assertEqual(out.splitlines(), ["not the owner"] * 2)
+
+    def test_a_condition_variable_of_c(self):
+        out = self.run_stuck("""
+            mutex = ctypes.create_string_buffer(64)
+            cond = ctypes.create_string_buffer(64)
+            turn = 0
+            def play(me):
+                global turn
+                for _ in range(50):
+                    libc.pthread_mutex_lock(mutex)
+                    while turn != me:
+                        libc.pthread_cond_wait(cond, mutex)
+                    turn = 1 - me
+                    libc.pthread_cond_broadcast(cond)
+                    libc.pthread_mutex_unlock(mutex)
+            join(start(lambda: play(0), lambda: play(1)))
+            print(turn)
+            """)
         self.assertEqual(out, "0")
+
+    def test_an_interpreter_that_blocks_with_a_gil_of_its_own(self):
+        out = self.run_stuck("""
+            import _interpreters
+            interp = _interpreters.create("isolated")
+            code = f'''if True:
+                import ctypes
+                ctypes.PyDLL("libc.so.6").read(
+                    {r}, ctypes.create_string_buffer(1), 1)
+                '''
+            threads = start(lambda: _interpreters.exec(interp, code))
+            time.sleep(0.01)
+            print("goes on")
+            os.write(w, b"x")
+            join(threads)
+            _interpreters.destroy(interp)
+            """)
+        self.assertEqual(out, "goes on")
+
+    def test_an_interpreter_that_computes_with_a_gil_of_its_own(self):
+        # Neither waits for the other one's slice.
+        out = self.run_stuck("""
+            import _interpreters, sys
+            sys.setswitchinterval(1000)
+            interp = _interpreters.create("isolated")
+            code = f'''if True:
+                import os
+                while os.get_blocking({r}):
+                    pass
+                '''
+            threads = start(lambda: _interpreters.exec(interp, code))
+            for _ in range(3_000_000):
+                pass
+            os.set_blocking(r, False)
+            join(threads)
+            _interpreters.destroy(interp)
+            print("done")
+            """)
+        self.assertEqual(out, "done")
+
+    def test_fork_beside_them(self):
+        # The child has none of them, and can have its own.
+        out = self.run_stuck("""
+            import warnings
+            warnings.simplefilter("ignore")
+            def child():
+                assert len(os.listdir("/proc/self/task")) == 1
+                assert threading.active_count() == 1
+                mine, other = os.pipe()
+                got = []
+                threads = start(lambda: got.append(libc.read(
+                                    mine, ctypes.create_string_buffer(1), 1)),
+                                lambda: time.sleep(0.001))
+                time.sleep(0.005)
+                os.write(other, b"x")
+                join(threads)
+                assert got == [1]
+            def fork():
+                pid = os.fork()
+                if pid == 0:
+                    status = 1
+                    try:
+                        child()
+                        status = 0
+                    finally:
+                        os._exit(status)
+                print(os.waitpid(pid, 0)[1], flush=True)
+            threads = start(read, read, spin)
+            time.sleep(0.01)
+            fork()
+            join(start(fork, fork))
+            # A thread that was in C code itself.
+            def long_calls():
+                for _ in range(5):
+                    libc.usleep(3000)
+                fork()
+            join(start(long_calls))
+            unspin()
+            os.write(w, b"xx")
+            join(threads)
+            """)
+        self.assertEqual(out.split(), ["0"] * 4)
+
+    def test_the_program_ends_beside_them(self):
+        # Daemon threads in every state do no harm.
+        for _ in range(5):
+            out = self.run_stuck("""
+                lock = threading.Lock()
+                lock.acquire()
+                def burn():
+                    while True: pass
+                def call():
+                    while True: libc.usleep(100)
+                start(read, spin, burn, call, lock.acquire,
+                      lambda: time.sleep(1000), lambda: os.read(r, 1),
+                      daemon=True)
+                time.sleep(0.005)
+                print("end")
+                """)
+            self.assertEqual(out, "end")
+
+    def test_keyboard_interrupt_in_a_blocking_call(self):
+        out = self.run_stuck("""
+            gate = threading.Event()
+            def interrupt():
+                time.sleep(0.01)
+                os.kill(os.getpid(), signal.SIGINT)
+                gate.wait()
+            threads = start(interrupt, gate.wait)
+            try:
+                read()
+            except KeyboardInterrupt:
+                print("interrupted")
+            gate.set()
+            join(threads)
+            """)
+        self.assertEqual(out, "interrupted")
+
+    def test_the_process_lives_as_long_as_its_last_thread(self):
+        out = self.run_stuck("""
+            def last():
+                time.sleep(0.05)
+                read()
+                print("last", flush=True)
+            def writer():
+                time.sleep(0.01)
+                os.write(w, b"x")
+            start(last, writer)
+            ctypes.CDLL(None).pthread_exit(None)
+            """)
+        self.assertEqual(out, "last")
 
 
 if __name__ == "__main__":

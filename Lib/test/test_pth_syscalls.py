@@ -506,45 +506,26 @@ class DescriptorTest(unittest.TestCase):
         return n
 
 
-class KernelThreadTest(unittest.TestCase):
-    """Calls that a kernel thread of their own makes."""
+class PlainCallTest(unittest.TestCase):
+    """Calls that are made as they are: the thread is left behind in them."""
 
-    def tasks(self):
-        return len(os.listdir("/proc/self/task"))
+    def test_a_command(self):
+        # It waits until it is told, by a thread that can only run meanwhile.
+        r, w = os.pipe()
+        self.addCleanup(os.close, r)
+        self.addCleanup(os.close, w)
+        os.set_inheritable(r, True)
 
-    def test_it_lives_as_long_as_the_call(self):
-        before = self.tasks()
-        gate = threading.Event()
-        t = threading.Thread(target=gate.wait)
+        def tell():
+            time.sleep(0.01)
+            os.write(w, b"go\n")
+
+        t = threading.Thread(target=tell)
         t.start()
-        socket.getaddrinfo("localhost", 80)
-        os.system(":")
-        self.assertEqual(self.tasks(), before)
-        gate.set()
+        self.assertEqual(os.system(f"read x <&{r}; test $x = go"), 0)
         t.join()
 
-    def test_no_kernel_thread_to_be_had(self):
-        # The plain call is made.
-        script_helper.assert_python_ok("-c", """if 1:
-            import os, resource, socket, threading
-            t = threading.Thread(target=int)
-            t.start()
-            gate = threading.Event()
-            t = threading.Thread(target=gate.wait)
-            t.start()
-            resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir('/proc/self/fd')) + 8, 100))
-            keep = []
-            try:
-                while True:
-                    keep.append(os.dup(0))
-            except OSError:
-                pass
-            assert os.system('exit 3') == 3 << 8
-            gate.set()
-            t.join()
-            """)
-
-    def test_fork_beside_one(self):
+    def test_fork_beside_a_command(self):
         r, w = os.pipe()
         t = threading.Thread(target=os.system, args=(f"read x <&{r}",))
         os.set_inheritable(r, True)
@@ -552,15 +533,25 @@ class KernelThreadTest(unittest.TestCase):
         time.sleep(0.01)
         pid = os.fork()
         if pid == 0:
-            t2 = threading.Thread(target=os.system, args=(":",))
-            t2.start()
-            t2.join()
-            os._exit(threading.active_count() != 1)
+            status = 1
+            try:
+                t2 = threading.Thread(target=os.system, args=(":",))
+                t2.start()
+                t2.join()
+                status = threading.active_count() != 1
+            finally:
+                os._exit(status)
         self.assertEqual(os.waitpid(pid, 0)[1], 0)
         os.write(w, b"go\n")
         t.join()
         os.close(r)
         os.close(w)
+
+    def test_name_resolution(self):
+        self.assertEqual(
+            [r[0][4] for r in run_threads(
+                5, lambda i: socket.getaddrinfo("127.0.0.1", 80 + i))],
+            [("127.0.0.1", 80 + i) for i in range(5)])
 
 
 class FileTest(unittest.TestCase):
