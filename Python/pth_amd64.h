@@ -56,6 +56,20 @@ _PyPth_HasShadowStack(void)
     return ssp != 0;
 }
 
+// If the signal has ended this call with EINTR, have it made again.
+static inline void
+_PyPth_RestartCall(ucontext_t *context, long number, unsigned long pc,
+                   unsigned long arg)
+{
+    greg_t *regs = context->uc_mcontext.gregs;
+    if (regs[REG_RAX] == -EINTR && (unsigned long)regs[REG_RIP] == pc
+        && (unsigned long)regs[REG_RDI] == arg)
+    {
+        regs[REG_RAX] = number;
+        regs[REG_RIP] -= 2;           // syscall
+    }
+}
+
 #define STR_(x) #x
 #define STR(x) STR_(x)
 

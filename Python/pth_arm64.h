@@ -40,6 +40,20 @@ _PyPth_HasShadowStack(void)
     return x16 == 0;
 }
 
+// If the signal has ended this call with EINTR, have it made again.
+static inline void
+_PyPth_RestartCall(ucontext_t *context, long number, unsigned long pc,
+                   unsigned long arg)
+{
+    mcontext_t *m = &context->uc_mcontext;
+    if ((long)m->regs[0] == -EINTR && m->pc == pc
+        && (long)m->regs[8] == number)
+    {
+        m->regs[0] = arg;
+        m->pc -= 4;                   // svc
+    }
+}
+
 #define STR_(x) #x
 #define STR(x) STR_(x)
 

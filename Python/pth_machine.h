@@ -7,6 +7,7 @@
 //                                __builtin_thread_pointer() returns it
 //   _PyPth_HasShadowStack()      true where stacks cannot be switched so
 //   _PyPth_Ticks(), _PyPth_Pause()
+//   _PyPth_RestartCall()         in a signal handler, make a system call again
 //   _PyPth_Frame(top, entry)     a context that calls `entry` on the stack
 //                                that ends at `top`
 // and, written out in assembler, because no stack may be used in between,

@@ -63,6 +63,7 @@ static unsigned long seen_entries;
 static _PyPth_thread *slice_of;   // whose slice it is,
 static unsigned long slice_switches;
 static PyTime_t slice_start;      // and since when
+static PyTime_t turn_start;       // when threads that compute had theirs
 static PyTime_t asked;            // when it was asked for its GIL, or 0
 
 // Streams are checked after so many ticks, see pth_poll.c.
@@ -147,6 +148,11 @@ look(void)
             if (asked == 0) {
                 asked = t;
             }
+        }
+        else if (_PyPth_SomeoneComputes() && t - turn_start >= slice) {
+            // Threads that hand locks to each other use up slices, too.
+            _PyPth_EndSliceOf(thread, 0);
+            turn_start = t;
         }
         else if (_PyPth_WokenByOthers()) {
             _PyPth_EndSliceOf(thread, 1);

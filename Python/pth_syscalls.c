@@ -349,6 +349,59 @@ pthread_exit(void *value)
 }
 
 
+/* The name of a thread: the C library asks for the calling thread's by prctl(),
+   which is that of the kernel thread that runs it. */
+
+DECLARE_REAL(pthread_setname_np)
+DECLARE_REAL(pthread_getname_np)
+
+// Open the file of the name.  Return -1 if the thread's own kernel thread is
+// the one that calls, or unknown.
+static int
+open_name(pthread_t thread, int flags)
+{
+    char name[64];
+    if (_PyPth_self == NULL || !pthread_equal(thread, pthread_self())
+        || (pid_t)syscall(SYS_gettid) == _PyPth_self->tid)
+    {
+        return -1;
+    }
+    (void)snprintf(name, sizeof(name), "/proc/self/task/%d/comm",
+                   (int)_PyPth_self->tid);
+    return (int)syscall(SYS_openat, AT_FDCWD, name, flags | O_CLOEXEC);
+}
+
+MAPPED int
+pthread_setname_np(pthread_t thread, const char *name)
+{
+    int fd = strlen(name) < 16 ? open_name(thread, O_WRONLY) : -1;
+    if (fd < 0) {
+        return real(pthread_setname_np)(thread, name);
+    }
+    long n = syscall(SYS_write, fd, name, strlen(name));
+    int err = n < 0 ? errno : 0;
+    (void)syscall(SYS_close, fd);
+    return err;
+}
+
+MAPPED int
+pthread_getname_np(pthread_t thread, char *buf, size_t len)
+{
+    int fd = len >= 16 ? open_name(thread, O_RDONLY) : -1;
+    if (fd < 0) {
+        return real(pthread_getname_np)(thread, buf, len);
+    }
+    long n = syscall(SYS_read, fd, buf, len);
+    int err = n < 0 ? errno : 0;
+    (void)syscall(SYS_close, fd);
+    if (n > 0) {
+        // It ends with a newline.
+        buf[n - 1] = '\0';
+    }
+    return err;
+}
+
+
 /* vfork(): what is noted here, the child sees, too, for it runs in its parent's
    memory. */
 

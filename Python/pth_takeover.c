@@ -33,6 +33,7 @@
 #include "pth_internal.h"
 #include "pth_machine.h"
 
+#include <fcntl.h>                // O_RDONLY
 #include <linux/futex.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -514,11 +515,43 @@ _PyPth_BeforeLongCall(void)
     _PyPth_Unlock();
 }
 
+// A call that the first kernel thread was in when it was last sent the signal:
+// its number, or -1, where it is made, and its first argument.
+static long call_number = -1;
+static unsigned long call_pc, call_arg;
+
+// The kernel restarts most calls after the signal (SA_RESTART).  Some it never
+// does (signal(7), "Interruption of system calls"): what those are is noted,
+// and the handler has them made again.
+static void
+send_away(void)
+{
+    char name[64], line[256];
+    (void)snprintf(name, sizeof(name), "/proc/self/task/%d/syscall",
+                   (int)_PyPth_first->tid);
+    call_number = -1;
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, name, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        ssize_t n = syscall(SYS_read, fd, line, sizeof(line) - 1);
+        (void)syscall(SYS_close, fd);
+        line[n > 0 ? n : 0] = '\0';
+        // "NUMBER ARG*6 SP PC", see proc(5).
+        long number;
+        unsigned long sp;
+        if (sscanf(line, "%ld %lx %*x %*x %*x %*x %*x %lx %lx",
+                   &number, &call_arg, &sp, &call_pc) == 4)
+        {
+            call_number = number;
+        }
+    }
+    _PyPth_SendSignal(_PyPth_first->tid, _PyPth_EXPEL);
+}
+
 void
 _PyPth_Expel(_PyPth_thread *thread)
 {
     if (_PyPth_carrier == _PyPth_first && thread != _PyPth_first) {
-        _PyPth_SendSignal(_PyPth_first->tid, _PyPth_EXPEL);
+        send_away();
     }
 }
 
@@ -545,7 +578,7 @@ void
 _PyPth_FreeFirst(void)
 {
     if (_PyPth_first->wants_first && _PyPth_first->busy) {
-        _PyPth_SendSignal(_PyPth_first->tid, _PyPth_EXPEL);
+        send_away();
     }
 }
 
@@ -564,6 +597,9 @@ _PyPth_Expelled(ucontext_t *context)
     if (self->out ? self->on == _PyPth_first
                   : _PyPth_IsCurrent() && _PyPth_carrier == _PyPth_first)
     {
+        if (call_number >= 0) {
+            _PyPth_RestartCall(context, call_number, call_pc, call_arg);
+        }
         _PyPth_GoHome(self);
         // What the return from the handler sets (sigreturn(2)).
         if (self->has_altstack) {
