@@ -209,6 +209,8 @@ class LockTest(unittest.TestCase):
             added = []
 
             def work(i):
+                # Threads that share a statement, too, misuse SQLite.
+                mine = f" -- {i}"
                 for k in range(50):
                     try:
                         if i == 0:
@@ -217,10 +219,11 @@ class LockTest(unittest.TestCase):
                             time.sleep(0.002)
                             other.execute("commit")
                         elif (i + k) % 2:
-                            shared.execute("insert into t(a) values (?)",
+                            shared.execute("insert into t(a) values (?)" + mine,
                                            ("x" * 37 * k,))
                         else:
-                            shared.execute("select sum(length(a)) from t").fetchall()
+                            shared.execute("select sum(length(a)) from t" + mine
+                                           ).fetchall()
                             continue
                         added.append(i)
                     except sqlite3.OperationalError:
