@@ -1,0 +1,425 @@
+"""A Python thread is a whole thread, for C and C++ code and for the kernel.
+
+usage: python use_whole.py [unittest arguments]
+
+The directory of the modules whole and whole_cxx is in PYTHONPATH.  These tests
+say what holds with any threads: they pass on stock CPython, too.
+"""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import time
+import tracemalloc
+import unittest
+
+import whole
+import whole_cxx
+
+# What has not come after so many seconds is lost.
+LOST = 50
+
+
+def in_threads(function, count=6):
+    """Call function(i) in that many threads; return what they returned."""
+    results = [None] * count
+
+    def run(i):
+        results[i] = function(i)
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(count)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return results
+
+
+class Others:
+    """Threads that compute, nap and make short calls, as a context."""
+
+    def __enter__(self):
+        self.stop = False
+        self.naps = 0
+
+        def burn():
+            while not self.stop:
+                pass
+
+        def nap():
+            while not self.stop:
+                time.sleep(0.001)
+                self.naps += 1
+
+        self.threads = [threading.Thread(target=f) for f in (burn, nap)]
+        for t in self.threads:
+            t.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.stop = True
+        for t in self.threads:
+            t.join()
+
+
+def wait_until(condition):
+    end = time.monotonic() + LOST
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError("it does not come")
+        time.sleep(0.001)
+
+
+def run(code, *args):
+    """Run a program, and return what it has said."""
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", textwrap.dedent(code), *args],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+        timeout=LOST)
+    return done.returncode, done.stdout
+
+
+class IdentityTest(unittest.TestCase):
+
+    def test_threads_have_identifiers_stacks_and_kernel_threads(self):
+        barrier = threading.Barrier(6)
+
+        def check(i):
+            ident, tid, inside, size = whole.look()
+            native_id = threading.get_native_id()
+            self.assertEqual(ident, threading.get_ident())
+            self.assertTrue(inside)
+            self.assertGreaterEqual(size, 1 << 20)
+            self.assertTrue(os.path.exists(f"/proc/self/task/{native_id}"))
+            os.setpriority(os.PRIO_PROCESS, native_id, 1)
+            barrier.wait()
+            return ident, native_id
+
+        ids = in_threads(check)
+        for part in zip(*ids):
+            self.assertEqual(len(set(part)), 6)
+
+    def test_the_main_thread_is_the_first_kernel_thread(self):
+        with Others():
+            for _ in range(50):
+                self.assertEqual(whole.look()[:2],
+                                 (threading.main_thread().ident, os.getpid()))
+                time.sleep(0.0005)
+
+    def test_keys_of_pthread(self):
+        before = whole.count_destroyed()
+
+        def check(i):
+            for k in range(30):
+                value = 100 * (i + 1) + k
+                self.assertEqual(
+                    whole.keep(value,
+                               lambda: time.sleep(random.random() * 0.002)),
+                    value)
+            return True
+
+        self.assertEqual(in_threads(check), [True] * 6)
+        # Their destructors run when the threads end.
+        wait_until(lambda: whole.count_destroyed() == before + 6)
+
+    def test_an_alternate_stack(self):
+        def check(i):
+            return [whole.alternate_stack(lambda: time.sleep(0.002))
+                    for _ in range(5)]
+
+        self.assertEqual(in_threads(check), [[True] * 5] * 6)
+
+
+class CxxTest(unittest.TestCase):
+
+    def test_the_current_exception(self):
+        def check(i):
+            for k in range(60):
+                text = f"{i}.{k}"
+                self.assertEqual(
+                    whole_cxx.rethrow(
+                        text, lambda: time.sleep(random.random() * 0.002)),
+                    text)
+            return True
+
+        self.assertEqual(in_threads(check, 8), [True] * 8)
+
+    def test_a_thread_local_variable(self):
+        def check(i):
+            before = 0
+            for k in range(60):
+                value = 1000 * (i + 1) + k
+                self.assertEqual(
+                    whole_cxx.keep(value, lambda: time.sleep(0.0002)),
+                    (before, value))
+                before = value
+            return True
+
+        self.assertEqual(in_threads(check, 8), [True] * 8)
+
+    def test_a_thread_local_object(self):
+        # It is new in each thread, and destroyed at its end.
+        before = whole_cxx.count_destroyed()
+        for _ in range(20):
+            self.assertEqual(in_threads(lambda i: whole_cxx.touch(), 1), [False])
+        wait_until(lambda: whole_cxx.count_destroyed() == before + 20)
+
+
+class LockTest(unittest.TestCase):
+
+    def test_locks_of_c_let_one_thread_in(self):
+        for which, kind in enumerate(("mutex", "recursive mutex",
+                                      "error-checking mutex", "rwlock")):
+            with self.subTest(kind), Others() as others:
+                naps = others.naps
+                self.assertEqual(in_threads(lambda i: whole.enter(which, 20000)),
+                                 [(0, 0)] * 6)
+                self.assertEqual(whole.take_most_inside(), 1)
+                # Those who wait for it stop nobody else.
+                self.assertGreater(others.naps - naps, 5)
+
+    def test_tcl_waits(self):
+        try:
+            import tkinter
+        except ImportError:
+            self.skipTest("there is no tkinter")
+        tcl = tkinter.Tcl()
+        with Others() as others:
+            naps = others.naps
+            tcl.eval("after 200 {set done 1}; vwait done")
+            self.assertGreater(others.naps - naps, 5)
+
+    def test_a_connection_of_sqlite_that_threads_share(self):
+        # A second one waits for the first, and nothing is torn.
+        self.assertEqual(sqlite3.threadsafety, 3)
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "db")
+            other = sqlite3.connect(path, isolation_level=None,
+                                    check_same_thread=False)
+            other.execute("create table t(k integer primary key, a)")
+            shared = sqlite3.connect(path, timeout=60, isolation_level=None,
+                                     check_same_thread=False)
+
+            added = []
+
+            def work(i):
+                # Threads that share a statement, too, misuse SQLite.
+                mine = f" -- {i}"
+                for k in range(50):
+                    try:
+                        if i == 0:
+                            other.execute("begin immediate")
+                            other.execute("insert into t(a) values (0)")
+                            time.sleep(0.002)
+                            other.execute("commit")
+                        elif (i + k) % 2:
+                            shared.execute("insert into t(a) values (?)" + mine,
+                                           ("x" * 37 * k,))
+                        else:
+                            shared.execute("select sum(length(a)) from t" + mine
+                                           ).fetchall()
+                            continue
+                        added.append(i)
+                    except sqlite3.OperationalError:
+                        # Where waiting would be a deadlock, nobody waits.
+                        if other.in_transaction and i == 0:
+                            other.execute("rollback")
+                return True
+
+            self.assertEqual(in_threads(work, 5), [True] * 5)
+            self.assertGreater(len(added), 50)
+            self.assertEqual(shared.execute("pragma integrity_check").fetchall(),
+                             [("ok",)])
+            self.assertEqual(shared.execute("select count(*) from t").fetchall(),
+                             [(len(added),)])
+            shared.close()
+            other.close()
+
+    def test_a_connection_of_sqlite_waits_for_a_lock_until_its_timeout(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "db")
+            other = sqlite3.connect(path, isolation_level=None)
+            other.execute("create table t(a)")
+            other.execute("begin immediate")
+            shared = sqlite3.connect(path, timeout=0.2, isolation_level=None,
+                                     check_same_thread=False)
+            outcome = []
+
+            def write():
+                try:
+                    shared.execute("insert into t values (1)")
+                except sqlite3.OperationalError as e:
+                    outcome.append(str(e))
+
+            t = threading.Thread(target=write)
+            t.start()
+            while t.is_alive():
+                shared.execute("select 1").fetchall()
+                time.sleep(0.005)
+            t.join()
+            self.assertEqual(outcome, ["database is locked"])
+            shared.close()
+            other.close()
+
+
+class InterpreterTest(unittest.TestCase):
+
+    def test_one_that_blocks_with_its_own_gil(self):
+        import _interpreters
+        interpreter = _interpreters.create("isolated")
+        code = "import ctypes; ctypes.PyDLL(None).poll(None, 0, {})"
+        # The import takes the time that it takes.
+        self.assertIsNone(_interpreters.exec(interpreter, code.format(0)))
+        with Others() as others:
+            naps = others.naps
+            self.assertIsNone(_interpreters.exec(interpreter, code.format(200)))
+            self.assertGreater(others.naps - naps, 5)
+        _interpreters.destroy(interpreter)
+
+
+class ForeignThreadTest(unittest.TestCase):
+    """Kernel threads that a C library starts."""
+
+    def test_they_call_python(self):
+        seen = []
+        lock = threading.Lock()
+        local = threading.local()
+
+        def callback():
+            local.x = ident = threading.get_ident()
+            for _ in range(20):
+                with lock:
+                    seen.append(ident)
+                time.sleep(0.0005)
+                sum(range(1000))
+            self.assertEqual(local.x, ident)
+
+        with Others():
+            whole.call_in_threads(callback, 8)
+        self.assertEqual(len(seen), 160)
+        self.assertEqual(len(set(seen)), 8)
+        self.assertNotIn(threading.get_ident(), seen)
+
+    def test_they_call_python_in_threads_of_both_kinds(self):
+        calls = []
+
+        def deeper():
+            whole.call_in_threads(lambda: calls.append(1), 2)
+
+        with Others():
+            in_threads(lambda i: whole.call_in_threads(deeper, 3), 3)
+        self.assertEqual(len(calls), 18)
+
+    def test_they_release_a_lock(self):
+        self.assertTrue(whole.released())
+        with Others():
+            self.assertTrue(whole.released())
+
+    def test_they_add_pending_calls(self):
+        before = whole.count_pending_calls()
+        with Others():
+            whole.add_pending_calls(1000)
+            wait_until(lambda: whole.count_pending_calls() == before + 2000)
+
+    def test_they_lock_a_mutex_of_python(self):
+        with Others():
+            self.assertEqual(whole.lock_py_mutex(100_000), 300_000)
+
+    def test_they_allocate_memory_that_is_traced(self):
+        tracemalloc.start()
+        try:
+            whole.allocate_raw()
+            with Others():
+                whole.allocate_raw()
+        finally:
+            tracemalloc.stop()
+
+
+class SignalTest(unittest.TestCase):
+
+    def test_a_signal_for_a_thread_is_taken_by_it(self):
+        both = {signal.SIGUSR1, signal.SIGUSR2}
+        old = signal.pthread_sigmask(signal.SIG_BLOCK, both)
+        self.addCleanup(signal.pthread_sigmask, signal.SIG_SETMASK, old)
+        got = []
+
+        def take(i):
+            while signal.sigwait(both) == signal.SIGUSR1:
+                got.append(i)
+
+        threads = [threading.Thread(target=take, args=(i,)) for i in range(3)]
+        for t in threads:
+            t.start()
+        signal.pthread_kill(threads[0].ident, signal.SIGUSR1)
+        signal.pthread_kill(threads[1].ident, signal.SIGUSR1)
+        wait_until(lambda: len(got) >= 2)
+        self.assertEqual(sorted(got), [0, 1])
+        for t in threads:
+            signal.pthread_kill(t.ident, signal.SIGUSR2)
+        for t in threads:
+            t.join()
+
+    def test_a_handler_of_c_that_blocks(self):
+        # It runs to its end where it is, and the heap stays whole.
+        code = """
+            import os, random, signal, subprocess, sys, threading, whole
+            r, w = os.pipe()
+
+            def reader():
+                signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+                while True:
+                    os.read(r, 4096)
+                    for _ in range(20):
+                        bytearray(random.randrange(600, 60000))
+
+            threading.Thread(target=reader, daemon=True).start()
+            whole.allocate_under_signals(w, 0)
+            killer = subprocess.Popen([sys.executable, "-c", f'''if True:
+                import os, time
+                while True:
+                    os.kill({os.getpid()}, {int(signal.SIGUSR1)})
+                    time.sleep(0.00005)
+                '''], stderr=subprocess.DEVNULL)
+            whole.allocate_under_signals(w, 1000)
+            killer.kill()
+            killer.wait()
+            print("whole", flush=True)
+            os._exit(0)
+            """
+        self.assertEqual(run(code), (0, "whole\n"))
+
+
+class ProcessTest(unittest.TestCase):
+
+    def test_the_child_of_a_vfork_runs_none_of_its_parents_threads(self):
+        code = """
+            import os, subprocess, threading, time, whole
+            pids = set()
+            stop = []
+
+            def note():
+                while not stop:
+                    pids.add(os.getpid())
+                    time.sleep(0.001)
+
+            thread = threading.Thread(target=note)
+            thread.start()
+            r, w = os.pipe()
+            child = subprocess.Popen(["sh", "-c", "sleep 0.2; echo x"], stdout=w)
+            print(whole.vfork_and_read(r))
+            stop.append(1)
+            thread.join()
+            child.wait()
+            print(pids == {os.getpid()})
+            """
+        self.assertEqual(run(code), (0, "0\nTrue\n"))
+
+
+if __name__ == "__main__":
+    unittest.main()

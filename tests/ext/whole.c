@@ -1,0 +1,417 @@
+/* An extension module that does what C libraries do with threads: it asks which
+ * one it runs in, keeps things for it, locks mutexes, starts kernel threads that
+ * call Python, has signal handlers.  See use_whole.py. */
+
+#define _GNU_SOURCE
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static PyObject *
+error(int err)
+{
+    errno = err;
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+/* --- the thread that runs */
+
+/* look() -> (pthread_self(), gettid(), the stack that pthread_getattr_np() tells
+   has this frame, its size) */
+static PyObject *
+look(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(args))
+{
+    pthread_attr_t attr;
+    void *base;
+    size_t size;
+    char here;
+    int err = pthread_getattr_np(pthread_self(), &attr);
+    if (err != 0) {
+        return error(err);
+    }
+    pthread_attr_getstack(&attr, &base, &size);
+    pthread_attr_destroy(&attr);
+    int inside = &here > (char *)base && &here < (char *)base + size;
+    return Py_BuildValue("kiNn", (unsigned long)pthread_self(),
+                         (int)syscall(SYS_gettid), PyBool_FromLong(inside),
+                         (Py_ssize_t)size);
+}
+
+static pthread_key_t key;
+static int destroyed;
+
+static void
+destroy(void *Py_UNUSED(value))
+{
+    __sync_fetch_and_add(&destroyed, 1);
+}
+
+/* keep(value, func) -> what pthread_getspecific() says after func() of the value
+   that was set before. */
+static PyObject *
+keep(PyObject *Py_UNUSED(self), PyObject *args)
+{
+    long value;
+    PyObject *func;
+    if (!PyArg_ParseTuple(args, "lO", &value, &func)) {
+        return NULL;
+    }
+    pthread_setspecific(key, (void *)value);
+    PyObject *result = PyObject_CallNoArgs(func);
+    if (result == NULL) {
+        return NULL;
+    }
+    Py_DECREF(result);
+    return PyLong_FromLong((long)pthread_getspecific(key));
+}
+
+/* How many destructors of that key have run. */
+static PyObject *
+count_destroyed(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(args))
+{
+    return PyLong_FromLong(destroyed);
+}
+
+/* alternate_stack(func): does the thread have the alternate stack after func()
+   that it has set before, and does it find none first? */
+static PyObject *
+alternate_stack(PyObject *Py_UNUSED(self), PyObject *func)
+{
+    size_t size = 65536;
+    stack_t before, now, mine = {.ss_sp = malloc(size), .ss_size = size};
+    if (sigaltstack(&mine, &before) != 0) {
+        return error(errno);
+    }
+    PyObject *result = PyObject_CallNoArgs(func);
+    if (result == NULL) {
+        return NULL;
+    }
+    Py_DECREF(result);
+    sigaltstack(NULL, &now);
+    int same = (before.ss_flags & SS_DISABLE) && now.ss_sp == mine.ss_sp
+               && !(now.ss_flags & SS_DISABLE);
+    mine.ss_flags = SS_DISABLE;
+    sigaltstack(&mine, NULL);
+    free(mine.ss_sp);
+    return PyBool_FromLong(same);
+}
+
+/* --- locks of C */
+
+static pthread_mutex_t mutexes[] = {
+    PTHREAD_MUTEX_INITIALIZER,
+    PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP,
+    PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP,
+};
+static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
+static int inside, most_inside;
+
+/* enter(which, microseconds) -> (errno of the lock, of the unlock): sleep under
+   a mutex, plain, recursive or error-checking, or (3) a read-write lock. */
+static PyObject *
+enter(PyObject *Py_UNUSED(self), PyObject *args)
+{
+    int which, us, locked, unlocked = 0;
+    if (!PyArg_ParseTuple(args, "ii", &which, &us)) {
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    locked = which == 3 ? pthread_rwlock_wrlock(&rwlock)
+                        : pthread_mutex_lock(&mutexes[which]);
+    if (locked == 0) {
+        int n = __sync_add_and_fetch(&inside, 1);
+        if (n > most_inside) {
+            most_inside = n;
+        }
+        usleep((useconds_t)us);
+        __sync_sub_and_fetch(&inside, 1);
+        unlocked = which == 3 ? pthread_rwlock_unlock(&rwlock)
+                              : pthread_mutex_unlock(&mutexes[which]);
+    }
+    Py_END_ALLOW_THREADS
+    return Py_BuildValue("ii", locked, unlocked);
+}
+
+/* The most threads that were under such a lock since the last call. */
+static PyObject *
+take_most_inside(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(args))
+{
+    int most = most_inside;
+    most_inside = 0;
+    return PyLong_FromLong(most);
+}
+
+/* --- kernel threads that Python did not start */
+
+static PyThread_type_lock lock;
+
+static void *
+release(void *Py_UNUSED(arg))
+{
+    usleep(20000);
+    PyThread_release_lock(lock);
+    return NULL;
+}
+
+/* Acquire a lock that such a thread releases; false if that takes too long. */
+static PyObject *
+released(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(args))
+{
+    pthread_t thread;
+    int got;
+    lock = PyThread_allocate_lock();
+    PyThread_acquire_lock(lock, 1);
+    int err = pthread_create(&thread, NULL, release, NULL);
+    if (err != 0) {
+        return error(err);
+    }
+    Py_BEGIN_ALLOW_THREADS
+    got = PyThread_acquire_lock_timed(lock, 60000000, 0) == PY_LOCK_ACQUIRED;
+    pthread_join(thread, NULL);
+    Py_END_ALLOW_THREADS
+    PyThread_release_lock(lock);
+    PyThread_free_lock(lock);
+    return PyBool_FromLong(got);
+}
+
+static long pending_done;
+
+static int
+pending(void *Py_UNUSED(arg))
+{
+    pending_done++;
+    return 0;
+}
+
+static void *
+add_pending(void *n)
+{
+    for (long i = 0; i < (long)n;) {
+        if (Py_AddPendingCall(pending, NULL) == 0) {
+            i++;
+        }
+        else {
+            usleep(10);
+        }
+    }
+    return NULL;
+}
+
+/* add_pending_calls(n): two threads add n pending calls each. */
+static PyObject *
+add_pending_calls(PyObject *Py_UNUSED(self), PyObject *arg)
+{
+    for (int i = 0; i < 2; i++) {
+        pthread_t thread;
+        int err = pthread_create(&thread, NULL, add_pending,
+                                 (void *)PyLong_AsLong(arg));
+        if (err != 0) {
+            return error(err);
+        }
+        pthread_detach(thread);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+count_pending_calls(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(args))
+{
+    return PyLong_FromLong(pending_done);
+}
+
+static PyMutex mutex;
+static long under_mutex;
+
+static void *
+count_under_mutex(void *n)
+{
+    for (long i = 0; i < (long)n; i++) {
+        PyMutex_Lock(&mutex);
+        under_mutex++;
+        PyMutex_Unlock(&mutex);
+    }
+    return NULL;
+}
+
+/* lock_py_mutex(n) -> 3n if a PyMutex excludes two such threads and the caller
+   from each other. */
+static PyObject *
+lock_py_mutex(PyObject *Py_UNUSED(self), PyObject *arg)
+{
+    void *n = (void *)PyLong_AsLong(arg);
+    pthread_t threads[2];
+    under_mutex = 0;
+    for (int i = 0; i < 2; i++) {
+        int err = pthread_create(&threads[i], NULL, count_under_mutex, n);
+        if (err != 0) {
+            return error(err);
+        }
+    }
+    Py_BEGIN_ALLOW_THREADS
+    count_under_mutex(n);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    Py_END_ALLOW_THREADS
+    return PyLong_FromLong(under_mutex);
+}
+
+static void *
+allocate(void *Py_UNUSED(arg))
+{
+    for (int i = 0; i < 1000; i++) {
+        PyMem_RawFree(PyMem_RawMalloc(100));
+    }
+    return NULL;
+}
+
+/* Such a thread uses the raw memory allocator, which may be traced. */
+static PyObject *
+allocate_raw(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(args))
+{
+    pthread_t thread;
+    int err = pthread_create(&thread, NULL, allocate, NULL);
+    if (err != 0) {
+        return error(err);
+    }
+    Py_BEGIN_ALLOW_THREADS
+    pthread_join(thread, NULL);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+static void *
+call(void *func)
+{
+    PyGILState_STATE state = PyGILState_Ensure();
+    PyObject *result = PyObject_CallNoArgs((PyObject *)func);
+    if (result == NULL) {
+        PyErr_Print();
+        abort();
+    }
+    Py_DECREF(result);
+    PyGILState_Release(state);
+    return NULL;
+}
+
+/* call_in_threads(func, n): n such threads call func() once, and are joined. */
+static PyObject *
+call_in_threads(PyObject *Py_UNUSED(self), PyObject *args)
+{
+    PyObject *func;
+    pthread_t threads[64];
+    int n;
+    if (!PyArg_ParseTuple(args, "Oi", &func, &n)) {
+        return NULL;
+    }
+    for (int i = 0; i < n; i++) {
+        int err = pthread_create(&threads[i], NULL, call, func);
+        if (err != 0) {
+            return error(err);
+        }
+    }
+    Py_BEGIN_ALLOW_THREADS
+    for (int i = 0; i < n; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+/* --- signals, processes */
+
+static int handler_fd;
+
+/* Async-signal-safe, and may block. */
+static void
+handler(int Py_UNUSED(signum))
+{
+    char data[4096];
+    memset(data, 'x', sizeof(data));
+    (void)!write(handler_fd, data, sizeof(data));
+}
+
+/* allocate_under_signals(fd, milliseconds): be inside of malloc() most of the
+   time, while a handler of SIGUSR1 writes 4096 bytes to the pipe. */
+static PyObject *
+allocate_under_signals(PyObject *Py_UNUSED(self), PyObject *args)
+{
+    int ms;
+    if (!PyArg_ParseTuple(args, "ii", &handler_fd, &ms)) {
+        return NULL;
+    }
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
+    sigaction(SIGUSR1, &action, NULL);
+    struct timespec start, now;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    Py_BEGIN_ALLOW_THREADS
+    do {
+        for (size_t i = 0; i < 1000; i++) {
+            volatile char *p = malloc(20 + i * 50);
+            *p = 1;
+            free((void *)p);
+        }
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while ((now.tv_sec - start.tv_sec) * 1000
+             + (now.tv_nsec - start.tv_nsec) / 1000000 < ms);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+/* vfork_and_read(fd): the child of a vfork(), made without the GIL as
+   _posixsubprocess.c does, reads from the pipe and ends. */
+static PyObject *
+vfork_and_read(PyObject *Py_UNUSED(self), PyObject *arg)
+{
+    int fd = (int)PyLong_AsLong(arg), status = -1;
+    PyThreadState *tstate = PyEval_SaveThread();
+    pid_t pid = vfork();
+    if (pid == 0) {
+        char c;
+        (void)!read(fd, &c, 1);
+        _exit(0);
+    }
+    PyEval_RestoreThread(tstate);
+    waitpid(pid, &status, 0);
+    return PyLong_FromLong(status);
+}
+
+static PyMethodDef methods[] = {
+    {"look", look, METH_NOARGS},
+    {"keep", keep, METH_VARARGS},
+    {"count_destroyed", count_destroyed, METH_NOARGS},
+    {"alternate_stack", alternate_stack, METH_O},
+    {"enter", enter, METH_VARARGS},
+    {"take_most_inside", take_most_inside, METH_NOARGS},
+    {"released", released, METH_NOARGS},
+    {"add_pending_calls", add_pending_calls, METH_O},
+    {"count_pending_calls", count_pending_calls, METH_NOARGS},
+    {"lock_py_mutex", lock_py_mutex, METH_O},
+    {"allocate_raw", allocate_raw, METH_NOARGS},
+    {"call_in_threads", call_in_threads, METH_VARARGS},
+    {"allocate_under_signals", allocate_under_signals, METH_VARARGS},
+    {"vfork_and_read", vfork_and_read, METH_O},
+    {NULL}
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "whole",
+    .m_size = -1,
+    .m_methods = methods,
+};
+
+PyMODINIT_FUNC
+PyInit_whole(void)
+{
+    int err = pthread_key_create(&key, destroy);
+    return err != 0 ? error(err) : PyModule_Create(&module);
+}
