@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <sys/file.h>             // flock()
 #include <sys/ioctl.h>            // TIOCGPTN
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>        // major()
 #include <sys/uio.h>
@@ -378,6 +379,24 @@ writev(int fd, const struct iovec *iov, int iovcnt)
     }
     return real(writev)(fd, iov, iovcnt);
 }
+
+
+/* No flag makes sendfile() return instead of block. */
+
+DECLARE_REAL(sendfile)
+
+static ssize_t
+map_sendfile(int out, int in, off_t *offset, size_t count)
+{
+    if (can_switch() && look_at(out) != FD_FILE
+        && !_PyPth_IsNonblocking(out))
+    {
+        make_room();
+    }
+    return real(sendfile)(out, in, offset, count);
+}
+
+MAPPED_OFF_T(sendfile, map_sendfile)
 
 
 /* Locks on files belong to the open file or to the process, not to the thread

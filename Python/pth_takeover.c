@@ -508,7 +508,12 @@ void
 _PyPth_BeforeLongCall(void)
 {
     _PyPth_Lock();
-    if (_PyPth_IsCurrent() && _PyPth_AnyReady()) {
+    // The first kernel thread's own thread may want it back, and to be sent
+    // away in the middle of a call is to get a part of what was asked for.
+    if (_PyPth_IsCurrent()
+        && (_PyPth_AnyReady() || (_PyPth_carrier == _PyPth_first
+                                  && _PyPth_self != _PyPth_first)))
+    {
         _PyPth_MakeRoom(_PyPth_self);
         return;
     }
