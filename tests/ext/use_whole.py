@@ -236,8 +236,10 @@ class LockTest(unittest.TestCase):
             self.assertGreater(len(added), 50)
             self.assertEqual(shared.execute("pragma integrity_check").fetchall(),
                              [("ok",)])
-            self.assertEqual(shared.execute("select count(*) from t").fetchall(),
-                             [(len(added),)])
+            # The last error is the connection's: a thread may be told another
+            # one's, though its row is there.
+            rows, = shared.execute("select count(*) from t").fetchone()
+            self.assertGreaterEqual(rows, len(added))
             shared.close()
             other.close()
 
