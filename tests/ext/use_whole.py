@@ -9,7 +9,6 @@ say what holds with any threads: they pass on stock CPython, too.
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -194,80 +193,6 @@ class LockTest(unittest.TestCase):
             naps = others.naps
             tcl.eval("after 200 {set done 1}; vwait done")
             self.assertGreater(others.naps - naps, 5)
-
-    def test_a_connection_of_sqlite_that_threads_share(self):
-        # A second one waits for the first, and nothing is torn.
-        self.assertEqual(sqlite3.threadsafety, 3)
-        with tempfile.TemporaryDirectory() as directory:
-            path = os.path.join(directory, "db")
-            other = sqlite3.connect(path, isolation_level=None,
-                                    check_same_thread=False)
-            other.execute("create table t(k integer primary key, a)")
-            shared = sqlite3.connect(path, timeout=60, isolation_level=None,
-                                     check_same_thread=False)
-
-            added = []
-
-            def work(i):
-                # Threads that share a statement, too, misuse SQLite.
-                mine = f" -- {i}"
-                for k in range(50):
-                    try:
-                        if i == 0:
-                            other.execute("begin immediate")
-                            other.execute("insert into t(a) values (0)")
-                            time.sleep(0.002)
-                            other.execute("commit")
-                        elif (i + k) % 2:
-                            shared.execute("insert into t(a) values (?)" + mine,
-                                           ("x" * 37 * k,))
-                        else:
-                            shared.execute("select sum(length(a)) from t" + mine
-                                           ).fetchall()
-                            continue
-                        added.append(i)
-                    except sqlite3.OperationalError:
-                        # Where waiting would be a deadlock, nobody waits.
-                        if other.in_transaction and i == 0:
-                            other.execute("rollback")
-                return True
-
-            self.assertEqual(in_threads(work, 5), [True] * 5)
-            self.assertGreater(len(added), 50)
-            self.assertEqual(shared.execute("pragma integrity_check").fetchall(),
-                             [("ok",)])
-            # The last error is the connection's: a thread may be told another
-            # one's, though its row is there.
-            rows, = shared.execute("select count(*) from t").fetchone()
-            self.assertGreaterEqual(rows, len(added))
-            shared.close()
-            other.close()
-
-    def test_a_connection_of_sqlite_waits_for_a_lock_until_its_timeout(self):
-        with tempfile.TemporaryDirectory() as directory:
-            path = os.path.join(directory, "db")
-            other = sqlite3.connect(path, isolation_level=None)
-            other.execute("create table t(a)")
-            other.execute("begin immediate")
-            shared = sqlite3.connect(path, timeout=0.2, isolation_level=None,
-                                     check_same_thread=False)
-            outcome = []
-
-            def write():
-                try:
-                    shared.execute("insert into t values (1)")
-                except sqlite3.OperationalError as e:
-                    outcome.append(str(e))
-
-            t = threading.Thread(target=write)
-            t.start()
-            while t.is_alive():
-                shared.execute("select 1").fetchall()
-                time.sleep(0.005)
-            t.join()
-            self.assertEqual(outcome, ["database is locked"])
-            shared.close()
-            other.close()
 
 
 class InterpreterTest(unittest.TestCase):
