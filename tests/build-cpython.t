@@ -132,7 +132,7 @@ is "pth again: touches nothing but python" "$(touched "$tmp/before" "$tmp/after"
 
 echo '/* edited */' >> "$repo/Python/pth_wait.c"
 echo '/* new */' > "$repo/Python/pth_new.c"
-rm "$repo/Python/pth_slice.c"
+rm "$repo/Python/pth_monitor.c"
 built pth
 is "overlay edited: status" "$status" 0
 is "overlay edited: only makes" "$did" "make in pth"
@@ -142,7 +142,7 @@ is "overlay edited: touches the edited and the new file" \
 Python/pth_wait.c
 python"
 ok "overlay edited: the edited file" cmp "$repo/Python/pth_wait.c" "$tmp/build/pth/Python/pth_wait.c"
-not_ok "overlay edited: the removed file is gone" test -e "$tmp/build/pth/Python/pth_slice.c"
+not_ok "overlay edited: the removed file is gone" test -e "$tmp/build/pth/Python/pth_monitor.c"
 ok "overlay edited: the overlay can be taken off" "$repo/tools/overlay" revert "$tmp/build/pth"
 ok "overlay taken off: the source as it is" diff -r -x python "$cpython" "$tmp/build/pth"
 rm -rf "$tmp/build/pth"

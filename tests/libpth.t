@@ -132,12 +132,12 @@ if [ -x "$PTH_PYTHON" ]; then
     is "and so with GNU's" \
         "$(LD_LIBRARY_PATH=$tmp/gnu/lib "$PTH_PYTHON" -c \
             'import sys; print(sys.thread_info.version)')" "GNU Pth 2.0.7"
-    ok "test_pth passes with GNU's" env LD_LIBRARY_PATH="$tmp/gnu/lib" \
-        timeout -k 10 600 "$PTH_PYTHON" -m test -q test_pth
+    ok "test_thread passes with GNU's" env LD_LIBRARY_PATH="$tmp/gnu/lib" \
+        timeout -k 10 600 "$PTH_PYTHON" -m test -q test_thread
 else
     skip "sys.thread_info shows which library runs" "there is no $PTH_PYTHON"
     skip "and so with GNU's" "there is no $PTH_PYTHON"
-    skip "test_pth passes with GNU's" "there is no $PTH_PYTHON"
+    skip "test_thread passes with GNU's" "there is no $PTH_PYTHON"
 fi
 
 done_testing
