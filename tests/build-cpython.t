@@ -82,11 +82,6 @@ touched() {
 
 ok "src" "$build_cpython" src --from "$cpython"
 
-# What tools/build-libpth makes.
-pth=--with-pth=$tmp/build/libpth
-run "$build_cpython" pth
-one_error "no libpth yet: one line" "build/libpth is missing: run 'make libpth'"
-mkdir -p "$tmp/build/libpth/lib" && : > "$tmp/build/libpth/lib/libpth.so"
 
 # --- from nothing
 
