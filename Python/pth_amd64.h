@@ -56,18 +56,34 @@ _PyPth_HasShadowStack(void)
     return ssp != 0;
 }
 
-// If the signal has ended this call with EINTR, have it made again.
+// If the signal has ended a call with EINTR, have it made again.  Its number is
+// in rax no more: it stands in the code, as the C library's macros make it, or
+// `call` tells it.
 static inline void
-_PyPth_RestartCall(ucontext_t *context, long number, unsigned long pc,
-                   unsigned long arg)
+_PyPth_RestartCall(ucontext_t *context, const _PyPth_call *call)
 {
     greg_t *regs = context->uc_mcontext.gregs;
-    if (regs[REG_RAX] == -EINTR && (unsigned long)regs[REG_RIP] == pc
-        && (unsigned long)regs[REG_RDI] == arg)
-    {
-        regs[REG_RAX] = number;
-        regs[REG_RIP] -= 2;           // syscall
+    if (regs[REG_RAX] != -EINTR) {
+        return;
     }
+    const unsigned char *pc = (const unsigned char *)regs[REG_RIP];
+    if (pc[-2] != 0x0f || pc[-1] != 0x05) {       // syscall
+        return;
+    }
+    int number;
+    if (pc[-7] == 0xb8) {                 // mov $number, %eax
+        memcpy(&number, pc - 6, sizeof(number));
+    }
+    else if (call->number >= 0 && (unsigned long)regs[REG_RIP] == call->pc
+             && (unsigned long)regs[REG_RDI] == call->arg)
+    {
+        number = (int)call->number;
+    }
+    else {
+        return;
+    }
+    regs[REG_RAX] = number;
+    regs[REG_RIP] -= 2;
 }
 
 #define STR_(x) #x

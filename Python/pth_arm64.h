@@ -42,14 +42,13 @@ _PyPth_HasShadowStack(void)
 
 // If the signal has ended this call with EINTR, have it made again.
 static inline void
-_PyPth_RestartCall(ucontext_t *context, long number, unsigned long pc,
-                   unsigned long arg)
+_PyPth_RestartCall(ucontext_t *context, const _PyPth_call *call)
 {
     mcontext_t *m = &context->uc_mcontext;
-    if ((long)m->regs[0] == -EINTR && m->pc == pc
-        && (long)m->regs[8] == number)
+    if ((long)m->regs[0] == -EINTR && m->pc == call->pc
+        && (long)m->regs[8] == call->number)
     {
-        m->regs[0] = arg;
+        m->regs[0] = call->arg;
         m->pc -= 4;                   // svc
     }
 }

@@ -29,6 +29,13 @@ typedef struct {
     void *park_sp;                // a stack to park on, or NULL: where it is
 } _PyPth_kernel;
 
+// A system call that a kernel thread is in: its number, or -1, where it is made,
+// and its first argument.
+typedef struct {
+    long number;
+    unsigned long pc, arg;
+} _PyPth_call;
+
 // Where a thread is, seen from the scheduler of Pth.
 typedef enum {
     PTH_NONE,                     // Pth does not know it
@@ -52,7 +59,10 @@ typedef struct _PyPth_thread {
     char busy;                    // a thread that is out runs on its kernel
                                   // thread
     char ended;
-    char wants_first;             // waits for the first kernel thread
+    char wants_own;               // waits for its own kernel thread
+    char sent_away;               // a signal is on its way, that who runs on its
+                                  // kernel thread shall leave it,
+    _PyPth_call call;             // and the call that was made then
     char kernel_wait;             // a record of a wait that is no thread: its
                                   // kernel thread waits, on k.go
     char *stub;                   // the stack that stands for it while it is
@@ -163,6 +173,8 @@ _PyPth_IsCurrent(void)
 
 // The process starts its first thread.  Return 0, or -1 and errno.
 extern int _PyPth_InitTakeover(void);
+// See that there is a spare kernel thread.  Return 0, or -1 and errno.
+extern int _PyPth_StartSpare(void);
 // Can threads be scheduled by Pth at all?
 extern int _PyPth_lends;
 static inline int
@@ -205,8 +217,8 @@ extern void _PyPth_FinishIdle(void);
 extern void _PyPth_AwaitArrivals(void);
 // Send `thread`, which runs on it, away from the first kernel thread.
 extern void _PyPth_Expel(_PyPth_thread *thread);
-// The first kernel thread is wanted by its own thread.
-extern void _PyPth_FreeFirst(void);
+// Send away who runs on the kernel threads that their own threads wait for.
+extern void _PyPth_FreeWanted(void);
 // Make the mask and the alternate stack of the kernel thread those of the
 // thread that runs on it.
 extern void _PyPth_SetKernelMask(_PyPth_thread *kernel, const sigset_t *mask);
@@ -264,15 +276,13 @@ extern void _PyPth_WakeThread(_PyPth_thread *thread, _PyPth_result result);
 extern void _PyPth_MakeReady(_PyPth_thread *thread);
 // Run others until `self` can go on, or has ended and others are ready.
 extern void _PyPth_Block(_PyPth_thread *self);
-// The same until `self` has the first kernel thread.
-extern void _PyPth_BlockForFirst(_PyPth_thread *self);
+// The same until its own kernel thread is free.
+extern void _PyPth_BlockForOwn(_PyPth_thread *self);
+extern int _PyPth_nwanting;               // threads that do
 // The bookkeeping when Pth has come to a thread.
 extern void _PyPth_CameBack(_PyPth_thread *self);
 // Look who can go on by now.  Return true if somebody can.
 extern int _PyPth_LookAround(int slice_ended);
-// A thread whose kernel thread is parked: the next one to run if possible.
-// NULL: there is none.
-extern _PyPth_thread *_PyPth_NextCarrier(void);
 // Make room for the deadlines of `nthreads` threads.  Return 0, or -1.
 extern int _PyPth_ReserveTimers(int nthreads);
 // Somebody waits for a descriptor, has a deadline, or can run.
@@ -283,6 +293,8 @@ extern int _PyPth_AnyReady(void);
 extern int _PyPth_SomeoneComputes(void);
 // The same, by others than the current thread, since the last call.
 extern int _PyPth_WokenByOthers(void);
+// Who was woken first, and was not handed over to yet.  NULL: nobody.
+extern _PyPth_thread *_PyPth_FirstWoken(void);
 // Somebody has been woken, and has not run since.
 extern int _PyPth_AnyWoken(void);
 // In the child of a fork: no other thread waits or is ready any more.
@@ -296,6 +308,10 @@ extern int _PyPth_SignalsCame(void);
 // For the monitor, which has locked the backend.  Ask those who have held a
 // GIL for a slice while others wait for it.  Return true if any is waited for.
 extern int _PyPth_CheckGILs(PyTime_t now, PyTime_t slice);
+// More than one GIL has been taken, ever.
+extern volatile int _PyPth_several_gils;
+// Could somebody run who has taken another GIL than `thread`?
+extern int _PyPth_HasOtherGIL(_PyPth_thread *thread);
 // The current thread has used up its slice, or shall look for others that have
 // just been woken.
 extern void _PyPth_EndSliceOf(_PyPth_thread *thread, int only_look);
@@ -314,6 +330,9 @@ extern char _PyPth_tss_keys[];
 
 /* pth_monitor.c */
 
+// Start a kernel thread of the backend's own, that never ends and takes no
+// signals.  Return 0, or -1 and errno.
+extern int _PyPth_StartKernel(void *(*func)(void *));
 // See that the monitor runs.  Return 0, or -1 and errno.
 extern int _PyPth_StartMonitor(void);
 // The process has something to do: the monitor shall watch.
@@ -368,13 +387,12 @@ extern void _PyPth_CheckWaits(void);
 #define _PyPth_SIGNAL (SIGRTMAX - 1)
 // Handle it and let it through.  Return 0, or -1 and errno.
 extern int _PyPth_TakeSignal(void);
-// Send it to the kernel thread `tid`, with a value: async-signal-safe.
-extern void _PyPth_SendSignal(pid_t tid, int value);
-// The values: the wait in the kernel shall end; leave the first kernel thread.
-#define _PyPth_KICK 1
-#define _PyPth_EXPEL 2
-extern void _PyPth_Kicked(void);          // pth_takeover.c: it has come
-extern void _PyPth_Expelled(ucontext_t *context);
+// Send it to the kernel thread `tid`: async-signal-safe.  NULL: its wait in the
+// kernel shall end.  Else it is that of `kernel`: who runs there shall leave it.
+extern void _PyPth_SendSignal(pid_t tid, _PyPth_thread *kernel);
+// It has come (pth_takeover.c).
+extern void _PyPth_Kicked(void);
+extern void _PyPth_Expelled(_PyPth_thread *kernel, ucontext_t *context);
 // The mask of the kernel thread, with all unused bits 0.
 extern void _PyPth_GetSignalMask(sigset_t *mask);
 // The calling thread has changed its mask.

@@ -27,7 +27,6 @@
 
 static unsigned long slice_us = DEFAULT_SLICE;
 static int has_monitor = 0;
-static pthread_t monitor;
 volatile int _PyPth_monitor_sleeps = 0;
 
 void
@@ -115,13 +114,13 @@ look(void)
     PyTime_t t = now();
     PyTime_t slice = (PyTime_t)slice_us * 1000;
     int gils = _PyPth_CheckGILs(t, slice);
-    _PyPth_FreeFirst();
+    _PyPth_FreeWanted();
     if (thread == _PyPth_IDLE || thread == _PyPth_VACANT
         || _PyPth_nthreads <= 1)
     {
         _PyPth_Unlock();
         seen = NULL;
-        return gils && thread != _PyPth_IDLE;
+        return (gils && thread != _PyPth_IDLE) || _PyPth_nwanting > 0;
     }
     int stuck = (thread == seen && _PyPth_entries == seen_entries);
     note_slice(thread, t);
@@ -141,6 +140,12 @@ look(void)
                       || (asked != 0
                           && (t - asked >= slice || !computes()))))
         {
+            taken = _PyPth_TakeOver() == 0;
+        }
+        else if (_PyPth_several_gils && !thread->nogil
+                 && _PyPth_HasOtherGIL(thread))
+        {
+            // They need not take turns.
             taken = _PyPth_TakeOver() == 0;
         }
         else if (t - slice_start >= slice) {
@@ -167,7 +172,7 @@ look(void)
             _PyPth_EndSliceOf(thread, 0);
         }
     }
-    int watch = others || gils || _PyPth_masks_differ
+    int watch = others || gils || _PyPth_nwanting > 0 || _PyPth_masks_differ
                 || _PyPth_SomeoneWaits();
     seen = thread;
     if (taken) {
@@ -238,14 +243,11 @@ watch(void *Py_UNUSED(arg))
 }
 
 int
-_PyPth_StartMonitor(void)
+_PyPth_StartKernel(void *(*func)(void *))
 {
-    if (has_monitor) {
-        _PyPth_WakeMonitor();
-        return 0;
-    }
     sigset_t all, mask;
     pthread_attr_t attr;
+    pthread_t pthread;
     sigfillset(&all);
     int err = pthread_attr_init(&attr);
     if (err == 0) {
@@ -253,12 +255,25 @@ _PyPth_StartMonitor(void)
         // Libraries' thread-locals lie on it, too.
         (void)pthread_attr_setstacksize(&attr, 256 * 1024);
         (void)_PyPth_sys_sigmask(SIG_SETMASK, &all, &mask);
-        err = pthread_create(&monitor, &attr, watch, NULL);
+        err = pthread_create(&pthread, &attr, func, NULL);
         (void)_PyPth_sys_sigmask(SIG_SETMASK, &mask, NULL);
         (void)pthread_attr_destroy(&attr);
     }
     if (err != 0) {
         errno = err;
+        return -1;
+    }
+    return 0;
+}
+
+int
+_PyPth_StartMonitor(void)
+{
+    if (has_monitor) {
+        _PyPth_WakeMonitor();
+        return 0;
+    }
+    if (_PyPth_StartKernel(watch) < 0) {
         return -1;
     }
     has_monitor = 1;

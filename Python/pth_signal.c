@@ -34,13 +34,11 @@ handler(int Py_UNUSED(signum), siginfo_t *info, void *context)
 {
     int err = errno;
     if (info->si_code == SI_QUEUE && info->si_pid == getpid()) {
-        switch (info->si_value.sival_int) {
-        case _PyPth_KICK:
+        if (info->si_value.sival_ptr == NULL) {
             _PyPth_Kicked();
-            break;
-        case _PyPth_EXPEL:
-            _PyPth_Expelled((ucontext_t *)context);
-            break;
+        }
+        else {
+            _PyPth_Expelled(info->si_value.sival_ptr, (ucontext_t *)context);
         }
     }
     errno = err;
@@ -80,7 +78,7 @@ _PyPth_TakeSignal(void)
 }
 
 void
-_PyPth_SendSignal(pid_t tid, int value)
+_PyPth_SendSignal(pid_t tid, _PyPth_thread *kernel)
 {
     siginfo_t info;
     memset(&info, 0, sizeof(info));
@@ -88,7 +86,7 @@ _PyPth_SendSignal(pid_t tid, int value)
     info.si_code = SI_QUEUE;
     info.si_pid = getpid();
     info.si_uid = getuid();
-    info.si_value.sival_int = value;
+    info.si_value.sival_ptr = kernel;
     int err = errno;
     (void)syscall(SYS_rt_tgsigqueueinfo, info.si_pid, tid, _PyPth_SIGNAL,
                   &info);

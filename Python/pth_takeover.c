@@ -28,7 +28,8 @@
 //
 // The thread that started the process, _PyPth_first, runs on its own kernel
 // thread only.  Another one that is on it is sent away by a signal when that
-// is needed: the handler lets its context go on on its own kernel thread.
+// is needed: the handler lets its context go on on another kernel thread.  The
+// same is done for a thread that ends while another one is on its own.
 
 #include "pth_internal.h"
 #include "pth_machine.h"
@@ -165,12 +166,12 @@ quiet_kernel(_PyPth_thread *kernel)
     _PyPth_SetAltstack(kernel, kernel);
 }
 
-// The calling thread has come to its own kernel thread, which was parked.
+// The calling thread has come to the kernel thread `on`, which was parked.
 static void
-at_home(_PyPth_thread *self)
+at_home(_PyPth_thread *self, _PyPth_thread *on)
 {
-    _PyPth_SetKernelMask(self, &self->sigmask);
-    _PyPth_SetAltstack(self, self);
+    _PyPth_SetKernelMask(on, &self->sigmask);
+    _PyPth_SetAltstack(on, self);
 }
 
 
@@ -247,6 +248,66 @@ _PyPth_InitTakeover(void)
     return 0;
 }
 
+// One kernel thread is nobody's.  Each thread that is out takes one, and the
+// carrier is one: without it there would be none left for a thread that has to
+// leave another one's while all others are out, too.
+static _PyPth_thread spare;
+static char has_spare = 0;
+
+static void *
+run_spare(void *Py_UNUSED(arg))
+{
+    static char park[16 * 1024];
+    static void *scrap;
+    (void)pthread_setname_np(pthread_self(), "pth-spare");
+    _PyPth_InitKernel(&spare);
+    spare.k.park_sp = (void *)((uintptr_t)(park + sizeof(park))
+                               & ~(uintptr_t)15);
+    _PyPth_Lock();
+    spare.place = PTH_AWAITING;
+    quiet_kernel(&spare);
+    _PyPth_Park(&scrap, &spare.k, NULL, &_PyPth_lock, _PyPth_after);
+    Py_UNREACHABLE();
+}
+
+int
+_PyPth_StartSpare(void)
+{
+    if (!has_spare) {
+        memset(&spare, 0, sizeof(spare));
+        if (_PyPth_StartKernel(run_spare) < 0) {
+            return -1;
+        }
+        has_spare = 1;
+    }
+    return 0;
+}
+
+// Is it parked, and needed by nobody?
+static inline int
+can_carry(_PyPth_thread *thread)
+{
+    return !thread->busy && !thread->ended && thread != _PyPth_carrier
+           && thread->place != PTH_NONE;
+}
+
+_PyPth_thread *
+_PyPth_NextCarrier(void)
+{
+    _PyPth_thread *woken = _PyPth_FirstWoken();
+    if (woken != NULL && can_carry(woken)) {
+        return woken;
+    }
+    for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
+        // The first one had to be freed when its thread wants it.
+        if (can_carry(t) && t != _PyPth_first) {
+            return t;
+        }
+    }
+    return can_carry(&spare) ? &spare
+           : can_carry(_PyPth_first) ? _PyPth_first : NULL;
+}
+
 // Thread pointers.  A kernel thread that is parked, or runs a stub, needs one
 // that nobody else uses: that of a thread that is in.  When a thread goes out
 // on another one's kernel thread, the two exchange theirs: then the kernel
@@ -285,7 +346,7 @@ set_off(_PyPth_thread *kernel)
         // It takes signals, for its own thread.
         give_tp(kernel, kernel);
     }
-    if (kernel->wants_first) {
+    if (kernel->wants_own) {
         _PyPth_MakeReady(kernel);
     }
 }
@@ -338,7 +399,7 @@ move_to_first(void **save)
 void __attribute__((noinline))
 _PyPth_Arrived(_PyPth_thread *self)
 {
-    if (self->stub != NULL || self->wants_first) {
+    if (self->stub != NULL || self->wants_own) {
         // Its stub, or it has to wait for more.
         _PyPth_SetThreadPointer(_PyPth_carrier->k.tp);
         return;
@@ -346,7 +407,7 @@ _PyPth_Arrived(_PyPth_thread *self)
     if (self == _PyPth_first && _PyPth_carrier != self) {
         if (self->busy) {
             _PyPth_SetThreadPointer(_PyPth_carrier->k.tp);
-            _PyPth_BlockForFirst(self);
+            _PyPth_BlockForOwn(self);
         }
         if (_PyPth_carrier != self) {
             move_to_first(&self->k.sp);
@@ -370,7 +431,7 @@ _PyPth_RunOn(_PyPth_thread *thread)
     // What is saved here is never used.
     static void *scrap;
     if (thread == _PyPth_first && thread->busy && _PyPth_carrier != thread) {
-        _PyPth_BlockForFirst(thread);
+        _PyPth_BlockForOwn(thread);
     }
     _PyPth_FreeStub(thread->stub);
     thread->stub = NULL;
@@ -424,15 +485,44 @@ _PyPth_ComeIn(_PyPth_thread *self)
     return 0;
 }
 
-// The current thread goes on on its own kernel thread, out, and the carrier
+// A kernel thread for the thread that is parked: its own one if that can be, but
+// never the first one for others.  NULL: there is none.
+static _PyPth_thread *
+free_kernel(_PyPth_thread *self)
+{
+    if (can_carry(self)) {
+        return self;
+    }
+    for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
+        if (can_carry(t) && t != _PyPth_first) {
+            return t;
+        }
+    }
+    return can_carry(&spare) ? &spare : NULL;
+}
+
+// The current thread goes on on the kernel thread `on`, out, and the carrier
 // goes on with `stub`.  Returns when the backend is not locked any more.
 static void
-leave_carrier(_PyPth_thread *self, char *stub)
+leave_carrier(_PyPth_thread *self, _PyPth_thread *on, char *stub)
 {
-    set_out(self, self, stub);
-    _PyPth_Switch(&self->k.sp, stub_context(stub), _PyPth_carrier->k.tp,
-                  &self->k);
-    at_home(self);
+    set_out(self, on, stub);
+    _PyPth_Switch(&on->k.sp, stub_context(stub), _PyPth_carrier->k.tp,
+                  &on->k);
+    at_home(self, on);
+}
+
+// The calling thread, which is out, goes on on the kernel thread `on`.  The
+// same.
+static void
+change_kernel(_PyPth_thread *self, _PyPth_thread *on)
+{
+    _PyPth_thread *kernel = self->on;
+    set_on(self, on);
+    set_off(kernel);
+    quiet_kernel(kernel);
+    _PyPth_Park(&on->k.sp, &kernel->k, &on->k, &_PyPth_lock, _PyPth_after);
+    at_home(self, on);
 }
 
 // The current thread runs on its own kernel thread: another one becomes the
@@ -458,22 +548,24 @@ _PyPth_GoHome(_PyPth_thread *self)
         return;
     }
     int err = errno;
-    if (self->out) {
-        _PyPth_thread *kernel = self->on;
-        set_on(self, self);
-        set_off(kernel);
-        quiet_kernel(kernel);
-        _PyPth_Park(&self->k.sp, &kernel->k, &self->k, &_PyPth_lock,
-                    _PyPth_after);
-        at_home(self);
+    if (self->out && free_kernel(self) == self) {
+        change_kernel(self, self);
     }
     else {
+        // Its own kernel thread carries, or another thread was left there.
+        if (self->out) {
+            _PyPth_TakeTurn(self);
+        }
+        if (self->busy) {
+            _PyPth_BlockForOwn(self);
+            _PyPth_SetThreadPointer(self->tp);
+        }
         char *stub = new_stub();
         if (stub == NULL) {
             Py_FatalError("no memory to leave GNU Pth");
         }
         if (_PyPth_carrier != self) {
-            leave_carrier(self, stub);
+            leave_carrier(self, self, stub);
         }
         else {
             leave_to_other(self, stub);
@@ -488,14 +580,14 @@ _PyPth_MakeRoom(_PyPth_thread *self)
 {
     int err = errno;
     char *stub;
-    if ((_PyPth_carrier == self && _PyPth_NextCarrier() == NULL)
-        || (stub = new_stub()) == NULL)
-    {
+    _PyPth_thread *on = _PyPth_carrier == self ? _PyPth_NextCarrier()
+                                               : free_kernel(self);
+    if (on == NULL || (stub = new_stub()) == NULL) {
         _PyPth_Unlock();
         return;
     }
     if (_PyPth_carrier != self) {
-        leave_carrier(self, stub);
+        leave_carrier(self, on, stub);
     }
     else {
         leave_to_other(self, stub);
@@ -520,43 +612,44 @@ _PyPth_BeforeLongCall(void)
     _PyPth_Unlock();
 }
 
-// A call that the first kernel thread was in when it was last sent the signal:
-// its number, or -1, where it is made, and its first argument.
-static long call_number = -1;
-static unsigned long call_pc, call_arg;
-
-// The kernel restarts most calls after the signal (SA_RESTART).  Some it never
-// does (signal(7), "Interruption of system calls"): what those are is noted,
-// and the handler has them made again.
+// Who runs on this kernel thread is to go on on another one.  The kernel
+// restarts most calls after the signal (SA_RESTART).  Some it never does
+// (signal(7), "Interruption of system calls"): what those are is noted, and the
+// handler has them made again.
 static void
-send_away(void)
+send_away(_PyPth_thread *kernel)
 {
+    if (kernel->sent_away) {
+        // It has not come yet.
+        return;
+    }
+    kernel->sent_away = 1;
+    kernel->call.number = -1;
     char name[64], line[256];
     (void)snprintf(name, sizeof(name), "/proc/self/task/%d/syscall",
-                   (int)_PyPth_first->tid);
-    call_number = -1;
+                   (int)kernel->tid);
     int fd = (int)syscall(SYS_openat, AT_FDCWD, name, O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
         ssize_t n = syscall(SYS_read, fd, line, sizeof(line) - 1);
         (void)syscall(SYS_close, fd);
         line[n > 0 ? n : 0] = '\0';
         // "NUMBER ARG*6 SP PC", see proc(5).
-        long number;
+        _PyPth_call call;
         unsigned long sp;
         if (sscanf(line, "%ld %lx %*x %*x %*x %*x %*x %lx %lx",
-                   &number, &call_arg, &sp, &call_pc) == 4)
+                   &call.number, &call.arg, &sp, &call.pc) == 4)
         {
-            call_number = number;
+            kernel->call = call;
         }
     }
-    _PyPth_SendSignal(_PyPth_first->tid, _PyPth_EXPEL);
+    _PyPth_SendSignal(kernel->tid, kernel);
 }
 
 void
 _PyPth_Expel(_PyPth_thread *thread)
 {
     if (_PyPth_carrier == _PyPth_first && thread != _PyPth_first) {
-        send_away();
+        send_away(_PyPth_first);
     }
 }
 
@@ -580,32 +673,57 @@ _PyPth_TakeOver(void)
 }
 
 void
-_PyPth_FreeFirst(void)
+_PyPth_FreeWanted(void)
 {
-    if (_PyPth_first->wants_first && _PyPth_first->busy) {
-        send_away();
+    for (_PyPth_thread *t = _PyPth_threads; _PyPth_nwanting > 0 && t != NULL;
+         t = t->all_next)
+    {
+        if (t->wants_own && t->busy) {
+            send_away(t);
+        }
     }
 }
 
-// In the signal handler, on the first kernel thread: unless it is needed no
-// more, the thread that is on it goes on on its own one, and returns from the
-// handler there.
+// In the signal handler, on `kernel`: unless it is needed no more, the thread
+// that is on it goes on on another one, and returns from the handler there.
 void
-_PyPth_Expelled(ucontext_t *context)
+_PyPth_Expelled(_PyPth_thread *kernel, ucontext_t *context)
 {
     _PyPth_thread *self = _PyPth_self;
-    if (self == NULL || self == _PyPth_first || _PyPth_inside) {
-        // It comes again, see pth_monitor.c.
+    _PyPth_RestartCall(context, &kernel->call);
+    kernel->sent_away = 0;
+    if (self == NULL || self == kernel || _PyPth_inside
+        || (context->uc_stack.ss_flags & SS_ONSTACK))
+    {
+        // It comes again, see pth_monitor.c.  A stack that the kernel thread
+        // has for handlers can't be given to another one while it is in use
+        // (sigaltstack(2), EPERM).
         return;
     }
     _PyPth_Lock();
-    if (self->out ? self->on == _PyPth_first
-                  : _PyPth_IsCurrent() && _PyPth_carrier == _PyPth_first)
+    char *stub = NULL;
+    _PyPth_thread *on = free_kernel(self);
+    int go = 0;
+    if (on == NULL) {
+    }
+    else if (self->out) {
+        go = (self->on == kernel
+              && (kernel == _PyPth_first || kernel->wants_own));
+    }
+    else if (_PyPth_IsCurrent() && _PyPth_carrier == kernel
+             && kernel == _PyPth_first)
     {
-        if (call_number >= 0) {
-            _PyPth_RestartCall(context, call_number, call_pc, call_arg);
+        stub = new_stub();
+        go = (stub != NULL);
+    }
+    if (go) {
+        if (self->out) {
+            change_kernel(self, on);
         }
-        _PyPth_GoHome(self);
+        else {
+            leave_carrier(self, on, stub);
+        }
+        _PyPth_LockSlowly();
         // What the return from the handler sets (sigreturn(2)).
         if (self->has_altstack) {
             context->uc_stack = self->altstack;
@@ -631,7 +749,7 @@ _PyPth_KickIdle(void)
 {
     int waits = 1;
     if (_Py_atomic_compare_exchange_int((int *)&idle_state, &waits, 2)) {
-        _PyPth_SendSignal(idle_tid, _PyPth_KICK);
+        _PyPth_SendSignal(idle_tid, NULL);
     }
 }
 
@@ -696,11 +814,19 @@ _PyPth_AwaitArrivals(void)
 
 /* Fork */
 
+static void
+forget_spare(void)
+{
+    has_spare = 0;
+    spare.place = PTH_NONE;
+}
+
 // The child of a foreign thread: what Pth was about to do is done by whoever
 // comes in first.
 void
 _PyPth_ForgetCarrier(void)
 {
+    forget_spare();
     _PyPth_thread *thread = _PyPth_current;
     idle_state = 0;
     kick_came = 0;
@@ -719,13 +845,15 @@ _PyPth_ForgetCarrier(void)
 void
 _PyPth_ForgetKernels(_PyPth_thread *self)
 {
+    forget_spare();
     vacant = NULL;
     idle_state = 0;
     kick_came = 0;
     self->tid = (pid_t)syscall(SYS_gettid);
     self->k.go = 0;
     self->busy = 0;
-    self->wants_first = 0;
+    self->wants_own = 0;
+    self->sent_away = 0;
     self->k.tp = self->tp;
     self->lends_tp = self->tp_with = self;
     self->kmask = self->sigmask;

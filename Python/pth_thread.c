@@ -294,6 +294,9 @@ is_clean(void)
 void
 _PyPth_FreeThread(_PyPth_thread *thread)
 {
+    if (thread->ended && thread->place != PTH_NONE) {
+        list_remove(&finished, thread);
+    }
     if (thread->stub != NULL) {
         _PyPth_FreeStub(thread->stub);
         thread->stub = NULL;
@@ -336,9 +339,9 @@ void
 _PyPth_ExitWithLast(void)
 {
     struct stat st;
-    // The monitor, who calls this, the pool's, and the first one, which stays
-    // until the others have gone.
-    int ours = 1 + npooled + _PyPth_first->ended;
+    // The monitor, who calls this, the spare one, the pool's, and the first
+    // one, which stays until the others have gone.
+    int ours = 2 + npooled + _PyPth_first->ended;
     // The directory counts the threads as its links, behind its own two
     // (Linux, fs/proc/base.c, proc_task_getattr()).
     if (stat("/proc/self/task", &st) != 0 || (int)st.st_nlink - 2 <= ours) {
@@ -360,7 +363,8 @@ end_thread(_PyPth_thread *self)
         _PyPth_FreeThread(self);
     }
     else {
-        // Its stub leaves Pth and frees it.
+        // Its stub leaves Pth and frees it.  The child of a fork has to know it.
+        list_add(&finished, self);
         _PyPth_MakeReady(self);
     }
     int last = (_PyPth_nthreads == 0);
@@ -546,7 +550,7 @@ _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
         goto error;
     }
     _PyPth_Lock();
-    if (_PyPth_StartMonitor() < 0
+    if (_PyPth_StartMonitor() < 0 || _PyPth_StartSpare() < 0
         || _PyPth_ReserveTimers(_PyPth_nthreads + 1 + MAX_POOLED) < 0)
     {
         _PyPth_Unlock();

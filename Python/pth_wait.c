@@ -186,7 +186,7 @@ came_back(_PyPth_thread *self, int err)
 {
     _PyPth_CameBack(self);
     _PyPth_Arrived(self);
-    if (self->stub == NULL && !self->wants_first) {
+    if (self->stub == NULL && !self->wants_own) {
         // Else the thread pointer may be another one than before.
         errno = err;
     }
@@ -197,7 +197,7 @@ static void
 stay_ready(_PyPth_thread *self)
 {
     self->place = PTH_READY;
-    if (!_PyPth_IsBlocked(self) && !self->ended && !self->wants_first) {
+    if (!_PyPth_IsBlocked(self) && !self->ended && !self->wants_own) {
         count_ready(self);
     }
 }
@@ -635,6 +635,12 @@ _PyPth_AnyWoken(void)
     return woken_head != NULL || nurgent > 0;
 }
 
+_PyPth_thread *
+_PyPth_FirstWoken(void)
+{
+    return woken_head;
+}
+
 int
 _PyPth_SomeoneWaits(void)
 {
@@ -783,11 +789,14 @@ _PyPth_Block(_PyPth_thread *self)
     }
 }
 
+int _PyPth_nwanting = 0;
+
 void
-_PyPth_BlockForFirst(_PyPth_thread *self)
+_PyPth_BlockForOwn(_PyPth_thread *self)
 {
-    self->wants_first = 1;
-    _PyPth_FreeFirst();
+    self->wants_own = 1;
+    _PyPth_nwanting++;
+    _PyPth_FreeWanted();
     while (self->busy) {
         (void)_PyPth_LookAround(0);
         if (can_run_woken()) {
@@ -800,29 +809,8 @@ _PyPth_BlockForFirst(_PyPth_thread *self)
             idle(self);
         }
     }
-    self->wants_first = 0;
-}
-
-static inline int
-can_carry(_PyPth_thread *thread)
-{
-    return !thread->busy && !thread->ended && thread != _PyPth_carrier
-           && thread->place != PTH_NONE;
-}
-
-_PyPth_thread *
-_PyPth_NextCarrier(void)
-{
-    if (woken_head != NULL && can_carry(woken_head)) {
-        return woken_head;
-    }
-    for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
-        // The first one had to be freed when its thread wants it.
-        if (can_carry(t) && t != _PyPth_first) {
-            return t;
-        }
-    }
-    return can_carry(_PyPth_first) ? _PyPth_first : NULL;
+    self->wants_own = 0;
+    _PyPth_nwanting--;
 }
 
 static void
@@ -1080,6 +1068,21 @@ request_drop(struct _gil_runtime_state *gil)
     }
 }
 
+volatile int _PyPth_several_gils = 0;
+
+int
+_PyPth_HasOtherGIL(_PyPth_thread *thread)
+{
+    for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
+        if (t->gil != NULL && t->gil != thread->gil && t != thread
+            && (t->in_woken || t->counted))
+        {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 int
 _PyPth_CheckGILs(PyTime_t now, PyTime_t slice)
 {
@@ -1198,7 +1201,16 @@ _PyPth_GILTaken(struct _gil_runtime_state *gil)
     if (self == NULL) {
         return;
     }
-    self->gil = gil;
+    if (self->gil != gil) {
+        static struct _gil_runtime_state *first = NULL;
+        self->gil = gil;
+        if (first == NULL) {
+            first = gil;
+        }
+        else if (gil != first) {
+            _PyPth_several_gils = 1;
+        }
+    }
     self->nogil = 0;
     if (self->dropped_at != 0) {
         if (!self->waited) {
@@ -1289,6 +1301,7 @@ _PyPth_ForgetOthers(void)
     last_urgent = NULL;
     ntimers = 0;
     waited_gils = NULL;
+    _PyPth_nwanting = 0;
     _PyPth_slice_expired = 0;
     _PyPth_ForgetFds();
     signals_told = signals;
