@@ -86,6 +86,13 @@ _PyPth_RestartCall(ucontext_t *context, const _PyPth_call *call)
     regs[REG_RIP] -= 2;
 }
 
+static inline int
+_PyPth_IsParked(const ucontext_t *context)
+{
+    const char *pc = (const char *)context->uc_mcontext.gregs[REG_RIP];
+    return pc >= _PyPth_Parked && pc <= _PyPth_Unparked;
+}
+
 #define STR_(x) #x
 #define STR(x) STR_(x)
 
@@ -180,6 +187,9 @@ __asm__(
     "testq %r12, %r12\n\t"
     "je 2f\n\t"
     WAKE
+    ".globl _PyPth_Parked\n\t"
+    ".hidden _PyPth_Parked\n"
+"_PyPth_Parked:\n"
     "2:\n\t"
     "movl $" STR(SYS_futex) ", %eax\n\t"
     "movq %rbx, %rdi\n\t"
@@ -188,6 +198,9 @@ __asm__(
     "xorl %r10d, %r10d\n\t"
     "syscall\n\t"
     "xorl %eax, %eax\n\t"
+    ".globl _PyPth_Unparked\n\t"
+    ".hidden _PyPth_Unparked\n"
+"_PyPth_Unparked:\n\t"
     "xchgl %eax, (%rbx)\n\t"
     "testl %eax, %eax\n\t"
     "je 2b\n\t"

@@ -53,6 +53,13 @@ _PyPth_RestartCall(ucontext_t *context, const _PyPth_call *call)
     }
 }
 
+static inline int
+_PyPth_IsParked(const ucontext_t *context)
+{
+    const char *pc = (const char *)context->uc_mcontext.pc;
+    return pc >= _PyPth_Parked && pc <= _PyPth_Unparked;
+}
+
 #define STR_(x) #x
 #define STR(x) STR_(x)
 
@@ -141,6 +148,9 @@ __asm__(
     "2:\n\t"
     "cbz x20, 3f\n\t"
     WAKE
+    ".globl _PyPth_Parked\n\t"
+    ".hidden _PyPth_Parked\n"
+"_PyPth_Parked:\n"
     "3:\n\t"
     "mov x8, #" STR(SYS_futex) "\n\t"
     "mov x0, x19\n\t"
@@ -148,6 +158,9 @@ __asm__(
     "mov x2, #0\n\t"
     "mov x3, #0\n\t"
     "svc #0\n\t"
+    ".globl _PyPth_Unparked\n\t"
+    ".hidden _PyPth_Unparked\n"
+"_PyPth_Unparked:\n"
     "4:\n\t"
     "ldaxr w9, [x19]\n\t"
     "stxr w10, wzr, [x19]\n\t"

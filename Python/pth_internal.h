@@ -29,6 +29,8 @@ typedef struct {
     void *park_sp;                // a stack to park on, or NULL: where it is
 } _PyPth_kernel;
 
+#define PTH_HANDLER 2
+
 // A system call that a kernel thread is in: its number, or -1, where it is made,
 // and its first argument.
 typedef struct {
@@ -57,7 +59,7 @@ typedef struct _PyPth_thread {
     char out;                     // not scheduled by Pth: runs by itself, on
     struct _PyPth_thread *on;     // this thread's kernel thread
     char busy;                    // a thread that is out runs on its kernel
-                                  // thread
+                                  // thread, or (PTH_HANDLER) a handler
     char ended;
     char wants_own;               // waits for its own kernel thread
     char sent_away;               // a signal is on its way, that who runs on its
@@ -209,12 +211,16 @@ extern void _PyPth_InitKernel(_PyPth_thread *self);
 // A thread that waits in the kernel for all others can go on, or has to look
 // again: end that wait.  Async-signal-safe.
 extern void _PyPth_KickIdle(void);
-extern volatile unsigned int _PyPth_kicks;        // that have come
 extern void _PyPth_BeginIdle(void);
 extern void _PyPth_FinishIdle(void);
 // Wait a moment for a kernel thread that has just been started, without a call
 // that waits.
 extern void _PyPth_AwaitArrivals(void);
+// In a signal handler.  Return true if it interrupted the first kernel thread
+// where that is parked: it may run there.  Nobody else comes to that kernel
+// thread until _PyPth_EndHandler().
+extern int _PyPth_BeginHandler(ucontext_t *context);
+extern void _PyPth_EndHandler(void);
 // Send `thread`, which runs on it, away from the first kernel thread.
 extern void _PyPth_Expel(_PyPth_thread *thread);
 // Send away who runs on the kernel threads that their own threads wait for.
@@ -404,10 +410,17 @@ extern char _PyPth_masks_differ;
 // The signals that all threads of Pth block.  NULL: just those that each
 // blocks.
 extern const sigset_t *_PyPth_SharedMask(void);
-// Take the signals that the current thread blocks, but not all threads do.
-extern void _PyPth_TakeSignals(void);
-// For the monitor: are there such?
-extern int _PyPth_SignalsWait(void);
+// For the monitor: signals that wait in the kernel, because only threads let
+// them through that are in and do not run, are sent to one of those.
+extern void _PyPth_CollectSignals(void);
+// A handler of C was about to run where the backend is locked: put the signal
+// aside.  Async-signal-safe.
+extern void _PyPth_DeferSignal(int signum, const siginfo_t *info);
+extern volatile int _PyPth_deferred;      // there is one
+// Send them to the threads that are to run the handlers.  Locked.
+extern void _PyPth_SendDeferred(void);
+// In the child of a fork.
+extern void _PyPth_ForgetSignals(void);
 // Send the calling thread what was sent to it while it did not run.
 extern void _PyPth_DeliverPending(_PyPth_thread *self);
 // Take one of `set` off the signals that are pending for the calling thread

@@ -8,6 +8,7 @@
 //   _PyPth_HasShadowStack()      true where stacks cannot be switched so
 //   _PyPth_Ticks(), _PyPth_Pause()
 //   _PyPth_RestartCall()         in a signal handler, make a system call again
+//   _PyPth_IsParked()            has it interrupted _PyPth_Park()'s wait?
 //   _PyPth_Frame(top, entry)     a context that calls `entry` on the stack
 //                                that ends at `top`
 // and, written out in assembler, because no stack may be used in between,
@@ -45,6 +46,10 @@ extern void _PyPth_Switch(void **save, void *sp, void *tp,
 extern void _PyPth_Park(void **save, _PyPth_kernel *k, _PyPth_kernel *wake,
                         void *lock, void *value)
     __attribute__((visibility("hidden")));
+
+// _PyPth_Park() waits from the first of these places to the second.
+extern const char _PyPth_Parked[] __attribute__((visibility("hidden")));
+extern const char _PyPth_Unparked[] __attribute__((visibility("hidden")));
 
 #if defined(__x86_64__) && defined(__LP64__)
 #  include "pth_amd64.h"

@@ -124,6 +124,7 @@ look(void)
     }
     int stuck = (thread == seen && _PyPth_entries == seen_entries);
     note_slice(thread, t);
+    _PyPth_CollectSignals();
     int others = _PyPth_LookAround(0);
     _PyPth_time_calls = 1;
     // What was only taken for granted is not so for long.
@@ -163,17 +164,8 @@ look(void)
             _PyPth_EndSliceOf(thread, 1);
         }
     }
-    if (!taken && _PyPth_SignalsWait()) {
-        // For another thread than the one that runs, and blocks them.
-        if (stuck && thread->nogil) {
-            _PyPth_Expel(thread);
-        }
-        else {
-            _PyPth_EndSliceOf(thread, 0);
-        }
-    }
     int watch = others || gils || _PyPth_nwanting > 0 || _PyPth_masks_differ
-                || _PyPth_SomeoneWaits();
+                || _PyPth_deferred || _PyPth_SomeoneWaits();
     seen = thread;
     if (taken) {
         // The new carrier has the lock.

@@ -11,6 +11,8 @@
 
 #include "pth_internal.h"
 
+#include "pycore_runtime.h"       // _PyRuntime.main_thread
+
 #include <sys/syscall.h>
 #include <unistd.h>               // syscall()
 
@@ -127,17 +129,60 @@ _PyPth_MaskStale(void)
     shared_stale = 1;
 }
 
+// What it blocks now.
+static const sigset_t *
+mask_of(_PyPth_thread *thread)
+{
+    return thread->has_waitmask ? &thread->waitmask : &thread->sigmask;
+}
+
+// Signals that are pending for one thread, or are deferred: what the kernel told
+// of them.  One of each number, as the kernel keeps them but for real-time ones.
+static siginfo_t infos[_NSIG];
+static char has_info[_NSIG];
+
+static int
+send_signal(pid_t tid, int signum, const siginfo_t *info)
+{
+    pid_t pid = getpid();
+    long result = info == NULL
+                  ? syscall(SYS_tgkill, pid, tid, signum)
+                  : syscall(SYS_rt_tgsigqueueinfo, pid, tid, signum, info);
+    return result == 0 ? 0 : errno;
+}
+
 void
 _PyPth_DeliverPending(_PyPth_thread *self)
 {
+    sigset_t mask = *mask_of(self), before;
+    int masked = 0;
     for (int signum = 1; signum <= SIGRTMAX; signum++) {
-        if (sigismember(&self->pending, signum) == 1
-            && sigismember(&self->sigmask, signum) == 0)
+        if (sigismember(&self->pending, signum) != 1
+            || sigismember(&mask, signum) == 1)
         {
-            sigdelset(&self->pending, signum);
-            // Out on its own kernel thread or not: this is where it runs.
-            (void)syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), signum);
+            continue;
         }
+        siginfo_t info;
+        _PyPth_Lock();
+        int pends = sigismember(&self->pending, signum);
+        sigdelset(&self->pending, signum);
+        int known = has_info[signum];
+        has_info[signum] = 0;
+        info = infos[signum];
+        _PyPth_Unlock();
+        if (!pends) {
+            continue;
+        }
+        if (self->has_waitmask && !masked) {
+            masked = 1;
+            (void)_PyPth_sys_sigmask(SIG_SETMASK, &mask, &before);
+        }
+        // Out on its own kernel thread or not: this is where it runs.
+        (void)send_signal((pid_t)syscall(SYS_gettid), signum,
+                          known ? &info : NULL);
+    }
+    if (masked) {
+        (void)_PyPth_sys_sigmask(SIG_SETMASK, &before, NULL);
     }
 }
 
@@ -162,13 +207,6 @@ _PyPth_MaskChanged(void)
     }
 }
 
-// What it blocks now.
-static const sigset_t *
-mask_of(_PyPth_thread *thread)
-{
-    return thread->has_waitmask ? &thread->waitmask : &thread->sigmask;
-}
-
 const sigset_t *
 _PyPth_SharedMask(void)
 {
@@ -188,33 +226,6 @@ _PyPth_SharedMask(void)
         shared_stale = 0;
     }
     return &shared_mask;
-}
-
-void
-_PyPth_TakeSignals(void)
-{
-    const sigset_t *shared = _PyPth_SharedMask();
-    sigset_t mine;
-    if (shared != NULL
-        && memcmp(shared, &_PyPth_self->sigmask, _NSIG / 8) != 0)
-    {
-        (void)_PyPth_sys_sigmask(SIG_SETMASK, shared, &mine);
-        (void)_PyPth_sys_sigmask(SIG_SETMASK, &mine, NULL);
-    }
-}
-
-int
-_PyPth_SignalsWait(void)
-{
-    const sigset_t *shared = _PyPth_SharedMask();
-    if (shared == NULL) {
-        return 0;
-    }
-    // The monitor blocks all, so this tells all that wait for the process.
-    uint64_t pending = 0, blocked;
-    memcpy(&blocked, shared, sizeof(blocked));
-    (void)syscall(SYS_rt_sigpending, &pending, sizeof(pending));
-    return (pending & ~blocked) != 0;
 }
 
 // ppoll(), pselect() and epoll_pwait().  The kernel's mask stays as it is: it
@@ -284,14 +295,63 @@ _PyPth_TakePending(const sigset_t *set)
     return found;
 }
 
-// The kernel thread that runs the thread, or 0: none does.  Locked.
-static pid_t
-runs_on(_PyPth_thread *thread)
+// Send the signal, with what the kernel has told of it, if anything.  Locked.
+// Return 0, or an error number.
+static int
+send_to(_PyPth_thread *thread, int signum, const siginfo_t *info)
 {
+    int blocks = sigismember(&thread->sigmask, signum) == 1;
+    pid_t tid = 0;
     if (thread->out) {
-        return thread->on->tid;
+        // What it blocks would wait on another one's kernel thread for that one.
+        tid = thread->on == thread || !blocks ? thread->on->tid : 0;
     }
-    return thread == _PyPth_after ? _PyPth_carrier->tid : 0;
+    else if (thread == _PyPth_after && !_PyPth_IsBlocked(thread)) {
+        tid = blocks ? 0 : _PyPth_carrier->tid;
+    }
+    else if (thread == _PyPth_first && _PyPth_carrier != thread
+             && !thread->busy && !blocks)
+    {
+        // Its kernel thread takes signals while it waits.
+        tid = thread->tid;
+    }
+    if (tid != 0) {
+        // Before it changes places.
+        return send_signal(tid, signum, info);
+    }
+    if (!thread->has_pending) {
+        thread->has_pending = 1;
+        sigemptyset(&thread->pending);
+    }
+    sigaddset(&thread->pending, signum);
+    has_info[signum] = (info != NULL);
+    if (info != NULL) {
+        infos[signum] = *info;
+    }
+    if (thread->out || !_PyPth_IsBlocked(thread)) {
+        return 0;
+    }
+    struct sigaction sa;
+    if (thread->sigwait != NULL) {
+        if (sigismember(thread->sigwait, signum) == 1) {
+            _PyPth_WakeThread(thread, _PyPth_WOKEN);
+        }
+        return 0;
+    }
+    thread->deliver = 1;
+    if ((thread->flags & _PyPth_INTERRUPTIBLE)
+        && sigismember(mask_of(thread), signum) == 0
+        && _PyPth_sys_sigaction(signum, NULL, &sa) == 0
+        && sa.sa_handler != SIG_IGN)
+    {
+        // Its handler runs before the call returns with EINTR.
+        _PyPth_WakeThread(thread, _PyPth_INTR);
+    }
+    else {
+        // It runs the handler, and waits on.
+        _PyPth_MakeReady(thread);
+    }
+    return 0;
 }
 
 int
@@ -308,55 +368,124 @@ _PyPth_Kill(unsigned long ident, int signum)
         return finished ? ESRCH
                : _PyPth_sys_pthread_kill((pthread_t)ident, signum);
     }
-    int result = 0;
-    pid_t tid = runs_on(thread);
-    if (tid != 0 && !(thread->out && thread->on == thread)
-        && sigismember(&thread->sigmask, signum) == 1)
-    {
-        // On another one's kernel thread it would wait for that one.
-        tid = 0;
-    }
-    if (tid == 0 && thread == _PyPth_first && _PyPth_carrier != thread
-        && !thread->busy
-        && sigismember(&thread->sigmask, signum) == 0)
-    {
-        // Its kernel thread takes signals while it waits.
-        tid = thread->tid;
-    }
-    if (signum == 0) {
-    }
-    else if (tid != 0) {
-        // Before it changes places.
-        result = syscall(SYS_tgkill, getpid(), tid, signum) == 0 ? 0 : errno;
-    }
-    else {
-        if (!thread->has_pending) {
-            thread->has_pending = 1;
-            sigemptyset(&thread->pending);
-        }
-        sigaddset(&thread->pending, signum);
-        if (!thread->out && _PyPth_IsBlocked(thread)) {
-            struct sigaction sa;
-            if (thread->sigwait != NULL) {
-                if (sigismember(thread->sigwait, signum) == 1) {
-                    _PyPth_WakeThread(thread, _PyPth_WOKEN);
-                }
-            }
-            else if ((thread->flags & _PyPth_INTERRUPTIBLE)
-                     && sigismember(mask_of(thread), signum) == 0
-                     && _PyPth_sys_sigaction(signum, NULL, &sa) == 0
-                     && sa.sa_handler != SIG_IGN)
-            {
-                // Its handler runs before the call returns with EINTR.
-                _PyPth_WakeThread(thread, _PyPth_INTR);
-            }
-            else {
-                // It runs the handler, and waits on.
-                thread->deliver = 1;
-                _PyPth_MakeReady(thread);
-            }
-        }
-    }
+    int result = signum == 0 ? 0 : send_to(thread, signum, NULL);
     _PyPth_Unlock();
     return result;
+}
+
+
+/* Signals that come where no handler may run.  It may block, and must not do so
+   while the backend is locked, or on the carrier while that waits for all: the
+   signal is put aside, and sent to the thread that is to run the handler.  The
+   main thread has the first claim, as in the kernel. */
+
+#define FREE 0
+#define WRITING 1
+#define DEFERRED 2
+static struct {
+    int state;
+    pthread_t target;             // 0: the process
+    siginfo_t info;
+} deferred[_NSIG];
+
+volatile int _PyPth_deferred = 0;
+
+void
+_PyPth_DeferSignal(int signum, const siginfo_t *info)
+{
+    int state = FREE;
+    if (_Py_atomic_compare_exchange_int(&deferred[signum].state, &state,
+                                        WRITING))
+    {
+        deferred[signum].info = *info;
+        deferred[signum].target = info->si_code == SI_TKILL ? pthread_self()
+                                                            : 0;
+        _Py_atomic_store_int(&deferred[signum].state, DEFERRED);
+    }
+    _Py_atomic_store_int((int *)&_PyPth_deferred, 1);
+    _PyPth_EndIdle();
+    _PyPth_KickIdle();
+    _PyPth_WakeMonitor();
+}
+
+// Who is to run the handler?  NULL: all block the signal.
+static _PyPth_thread *
+choose_thread(int signum)
+{
+    _PyPth_thread *thread =
+        _PyPth_FindThread((unsigned long)_PyRuntime.main_thread);
+    if (thread != NULL && sigismember(mask_of(thread), signum) == 0) {
+        return thread;
+    }
+    for (thread = _PyPth_threads; thread != NULL; thread = thread->all_next) {
+        if (sigismember(mask_of(thread), signum) == 0) {
+            break;
+        }
+    }
+    return thread;
+}
+
+void
+_PyPth_SendDeferred(void)
+{
+    _Py_atomic_store_int((int *)&_PyPth_deferred, 0);
+    for (int signum = 1; signum < _NSIG; signum++) {
+        if (_Py_atomic_load_int(&deferred[signum].state) != DEFERRED) {
+            continue;
+        }
+        _PyPth_thread *thread = deferred[signum].target != 0
+            ? _PyPth_FindThread((unsigned long)deferred[signum].target)
+            : choose_thread(signum);
+        if (thread != NULL && thread == _PyPth_self && thread == _PyPth_after
+            && !_PyPth_IsBlocked(thread))
+        {
+            // The caller: it would only be deferred again.  The monitor does it.
+            _Py_atomic_store_int((int *)&_PyPth_deferred, 1);
+            continue;
+        }
+        siginfo_t info = deferred[signum].info;
+        _Py_atomic_store_int(&deferred[signum].state, FREE);
+        if (thread != NULL) {
+            (void)send_to(thread, signum, &info);
+        }
+        else {
+            // It waits in the kernel.
+            (void)syscall(SYS_rt_sigqueueinfo, getpid(), signum, &info);
+        }
+    }
+}
+
+void
+_PyPth_CollectSignals(void)
+{
+    const sigset_t *shared = _PyPth_SharedMask();
+    if (shared == NULL) {
+        return;
+    }
+    // The monitor blocks all, so this tells all that wait for the process.
+    uint64_t pending = 0, blocked;
+    memcpy(&blocked, shared, sizeof(blocked));
+    (void)syscall(SYS_rt_sigpending, &pending, sizeof(pending));
+    pending &= ~blocked;
+    siginfo_t info;
+    struct timespec zero = {0, 0};
+    while (pending != 0) {
+        int signum = (int)syscall(SYS_rt_sigtimedwait, &pending, &info, &zero,
+                                  sizeof(pending));
+        if (signum <= 0) {
+            break;
+        }
+        pending &= ~((uint64_t)1 << (signum - 1));
+        _PyPth_thread *thread = choose_thread(signum);
+        if (thread != NULL) {
+            (void)send_to(thread, signum, &info);
+        }
+    }
+}
+
+void
+_PyPth_ForgetSignals(void)
+{
+    memset(deferred, 0, sizeof(deferred));
+    _PyPth_deferred = 0;
 }

@@ -191,12 +191,33 @@ _PyPth_sys_sigaction(int signum, const struct sigaction *action,
 // The handlers that the program has set.
 static struct sigaction handlers[_NSIG];
 
+// Faults of the thread itself, and abort(), have to be handled at once.
+static inline int
+is_fault(int signum, const siginfo_t *info)
+{
+    return signum == SIGABRT
+           || (info->si_code > 0
+               && (signum == SIGSEGV || signum == SIGBUS || signum == SIGFPE
+                   || signum == SIGILL || signum == SIGTRAP
+                   || signum == SIGSYS));
+}
+
 // A handler may have come in the middle of anything, for example malloc(), so
 // another thread must not run before it returns: its blocking calls are plain
 // ones.
 static void
 call_handler(int signum, siginfo_t *info, void *context)
 {
+    int parked = 0;
+    if (_PyPth_inside && !_PyPth_in_handler && !_PyPth_vforked
+        && _PyPth_CanLend() && !is_fault(signum, info))
+    {
+        parked = _PyPth_BeginHandler(context);
+        if (!parked) {
+            _PyPth_DeferSignal(signum, info);
+            return;
+        }
+    }
     char before = _PyPth_in_handler;
     _PyPth_in_handler = 1;
     if (handlers[signum].sa_flags & SA_SIGINFO) {
@@ -206,6 +227,9 @@ call_handler(int signum, siginfo_t *info, void *context)
         handlers[signum].sa_handler(signum);
     }
     _PyPth_in_handler = before;
+    if (parked) {
+        _PyPth_EndHandler();
+    }
 }
 
 MAPPED int

@@ -678,7 +678,7 @@ _PyPth_FreeWanted(void)
     for (_PyPth_thread *t = _PyPth_threads; _PyPth_nwanting > 0 && t != NULL;
          t = t->all_next)
     {
-        if (t->wants_own && t->busy) {
+        if (t->wants_own && t->busy == 1) {
             send_away(t);
         }
     }
@@ -737,12 +737,53 @@ _PyPth_Expelled(_PyPth_thread *kernel, ucontext_t *context)
 }
 
 
+/* Signal handlers on the first kernel thread while that is parked */
+
+int
+_PyPth_BeginHandler(ucontext_t *context)
+{
+    _PyPth_thread *first = _PyPth_first;
+    if (_PyPth_self != first || !_PyPth_IsParked(context)) {
+        return 0;
+    }
+    _PyPth_thread *held;
+    do {
+        if (_Py_atomic_load_int(&first->k.go)) {
+            // It is to go on, maybe as the carrier, and with the lock.
+            return 0;
+        }
+        _PyPth_Pause();
+        held = _Py_atomic_load_ptr_relaxed(&_PyPth_lock);
+    } while (held == _PyPth_BUSY
+             || !_Py_atomic_compare_exchange_ptr(&_PyPth_lock, &held,
+                                                 _PyPth_BUSY));
+    int parked = !_Py_atomic_load_int(&first->k.go);
+    if (parked) {
+        first->busy = PTH_HANDLER;
+    }
+    _PyPth_entries++;
+    _Py_atomic_store_ptr_release(&_PyPth_lock, held);
+    return parked;
+}
+
+void
+_PyPth_EndHandler(void)
+{
+    _PyPth_LockSlowly();
+    _PyPth_first->busy = 0;
+    if (_PyPth_first->wants_own) {
+        _PyPth_MakeReady(_PyPth_first);
+    }
+    _PyPth_entries++;
+    _Py_atomic_store_ptr_release(&_PyPth_lock, _PyPth_after);
+}
+
+
 /* The wait of the carrier in the kernel */
 
 static volatile int idle_state = 0;       // 1: it waits, 2: it was kicked
 static volatile pid_t idle_tid;
 static volatile sig_atomic_t kick_came = 0;
-volatile unsigned int _PyPth_kicks = 0;
 
 void
 _PyPth_KickIdle(void)
@@ -785,7 +826,6 @@ _PyPth_FinishIdle(void)
             (void)syscall(SYS_ppoll, NULL, 0, &timeout, &mask, sizeof(mask));
         }
         kick_came = 0;
-        _PyPth_kicks++;
     }
     _PyPth_LockSlowly();
     assert(_PyPth_after == _PyPth_IDLE);

@@ -593,8 +593,8 @@ _PyPth_WakeThread(_PyPth_thread *thread, _PyPth_result result)
 int
 _PyPth_LookAround(int slice_ended)
 {
-    if (slice_ended) {
-        _PyPth_TakeSignals();
+    if (_PyPth_deferred) {
+        _PyPth_SendDeferred();
     }
     if (signals != signals_told) {
         tell_signals();
@@ -661,7 +661,7 @@ _PyPth_EndIdle(void)
 int
 _PyPth_SignalsCame(void)
 {
-    return _Py_atomic_load_int(&signals) != signals_told;
+    return _Py_atomic_load_int(&signals) != signals_told || _PyPth_deferred;
 }
 
 static void
@@ -677,16 +677,7 @@ sleep_at_most(PyTime_t ns, const sigset_t *mask)
 {
     _PyPth_slice_expired = 0;             // nobody to run
     set_idle_timeout(ns);
-    unsigned int kicks = _PyPth_kicks;
-    if (_PyPth_PollFds(&idle_timeout, mask)
-        && signals == signals_told && kicks == _PyPth_kicks)
-    {
-        // A handler in C that Python knows nothing of, for whatever signal.
-        for (int signum = 1; signum < _NSIG; signum++) {
-            received[signum] = 1;
-        }
-        (void)_Py_atomic_add_int(&signals, 1);
-    }
+    (void)_PyPth_PollFds(&idle_timeout, mask);
     last_poll = monotonic();
 }
 
@@ -871,15 +862,25 @@ wait_in_kernel(_PyPth_queue *queue, PyTime_t deadline, int flags)
     return w.result;
 }
 
-// `self`, if not NULL, waits: see that it goes on when it is over.
+// The thread waits: see that it goes on when it is over.
 static int
 wait_as_thread(_PyPth_thread *self)
 {
+    int result = 0;
     if (_PyPth_IsCurrent()) {
         _PyPth_Block(self);
-        return 0;
     }
-    return _PyPth_ComeIn(self);
+    else {
+        result = _PyPth_ComeIn(self);
+    }
+    self->waiting = 0;
+    if (self->deliver) {
+        self->deliver = 0;
+        _PyPth_Unlock();
+        _PyPth_DeliverPending(self);
+        _PyPth_Lock();
+    }
+    return result;
 }
 
 void
@@ -913,9 +914,7 @@ _PyPth_Wait(_PyPth_queue *queue, PyTime_t deadline, int flags)
     if (queue != NULL) {
         queue_insert(queue, self, flags & _PyPth_AT_FRONT);
     }
-    int failed = wait_as_thread(self) < 0;
-    self->waiting = 0;
-    if (failed) {
+    if (wait_as_thread(self) < 0) {
         queue_remove(self);
         timer_remove(self);
         return wait_in_kernel(queue, deadline, flags);
@@ -947,7 +946,6 @@ _PyPth_WaitFds(struct pollfd *fds, unsigned long nfds, PyTime_t deadline,
     else {
         result = self->result;
     }
-    self->waiting = 0;
     _PyPth_Unlock();
     if (result == _PyPth_WOKEN && (flags & _PyPth_REVENTS) && self->hinted) {
         int closed = 0;
@@ -1304,6 +1302,7 @@ _PyPth_ForgetOthers(void)
     _PyPth_nwanting = 0;
     _PyPth_slice_expired = 0;
     _PyPth_ForgetFds();
+    _PyPth_ForgetSignals();
     signals_told = signals;
     _PyPth_nwaitmasks = 0;
     _PyPth_thread *self = _PyPth_self;
