@@ -114,6 +114,7 @@ typedef struct _PyPth_thread {
 
     /* The thread itself (pth_thread.c) */
     struct _PyPth_thread *all_next, *all_prev;
+    struct _PyPth_thread *record_next;    // see _PyPth_records
     pthread_t pthread;
     void (*func)(void *);
     void *arg;
@@ -177,6 +178,8 @@ _PyPth_IsCurrent(void)
 extern int _PyPth_InitTakeover(void);
 // See that there is a spare kernel thread.  Return 0, or -1 and errno.
 extern int _PyPth_StartSpare(void);
+// The mask of all threads has changed.
+extern void _PyPth_SetSpareMask(const sigset_t *mask);
 // Can threads be scheduled by Pth at all?
 extern int _PyPth_lends;
 static inline int
@@ -216,6 +219,9 @@ extern void _PyPth_FinishIdle(void);
 // Wait a moment for a kernel thread that has just been started, without a call
 // that waits.
 extern void _PyPth_AwaitArrivals(void);
+// The calling thread is about to make a call for which the C library asks all
+// other kernel threads (setuid(2)): it has to be on its own one.
+extern void _PyPth_BeforeSetxid(void);
 // In a signal handler.  Return true if it interrupted the first kernel thread
 // where that is parked: it may run there.  Nobody else comes to that kernel
 // thread until _PyPth_EndHandler().
@@ -265,6 +271,9 @@ extern int _PyPth_IsFinished(unsigned long ident);
 extern int _PyPth_Spawn(_PyPth_thread *thread);
 // Threads whose kernel threads have not begun yet.
 extern volatile int _PyPth_arriving;
+// All records, for whom does not lock the backend; and one more of them.
+extern _PyPth_thread *_PyPth_records;
+extern void _PyPth_AddRecord(_PyPth_thread *thread);
 // Free the record of a thread that has ended.
 extern void _PyPth_FreeThread(_PyPth_thread *thread);
 
@@ -417,6 +426,8 @@ extern void _PyPth_CollectSignals(void);
 // aside.  Async-signal-safe.
 extern void _PyPth_DeferSignal(int signum, const siginfo_t *info);
 extern volatile int _PyPth_deferred;      // there is one
+// In a handler: what the kernel told of the signal before it was put aside.
+extern void _PyPth_GetOriginalInfo(int signum, siginfo_t *info);
 // Send them to the threads that are to run the handlers.  Locked.
 extern void _PyPth_SendDeferred(void);
 // In the child of a fork.

@@ -141,14 +141,38 @@ mask_of(_PyPth_thread *thread)
 static siginfo_t infos[_NSIG];
 static char has_info[_NSIG];
 
+// What the kernel does not let a thread send in its name (rt_sigqueueinfo(2),
+// EPERM: it must be the first one).  It goes by a pointer to here.
+static siginfo_t originals[_NSIG];
+
 static int
 send_signal(pid_t tid, int signum, const siginfo_t *info)
 {
     pid_t pid = getpid();
-    long result = info == NULL
-                  ? syscall(SYS_tgkill, pid, tid, signum)
-                  : syscall(SYS_rt_tgsigqueueinfo, pid, tid, signum, info);
-    return result == 0 ? 0 : errno;
+    if (info == NULL) {
+        return syscall(SYS_tgkill, pid, tid, signum) == 0 ? 0 : errno;
+    }
+    siginfo_t sent = *info;
+    if (info->si_code >= 0 || info->si_code == SI_TKILL) {
+        originals[signum] = *info;
+        memset(&sent, 0, sizeof(sent));
+        sent.si_signo = signum;
+        sent.si_code = SI_QUEUE;
+        sent.si_pid = pid;
+        sent.si_value.sival_ptr = &originals[signum];
+    }
+    return syscall(SYS_rt_tgsigqueueinfo, pid, tid, signum, &sent) == 0
+           ? 0 : errno;
+}
+
+void
+_PyPth_GetOriginalInfo(int signum, siginfo_t *info)
+{
+    if (info->si_code == SI_QUEUE
+        && info->si_value.sival_ptr == &originals[signum])
+    {
+        *info = originals[signum];
+    }
 }
 
 void
@@ -199,6 +223,9 @@ _PyPth_MaskChanged(void)
     (self->out ? self->on : _PyPth_carrier)->kmask = self->sigmask;
     if (_PyPth_nthreads > 1 || self != _PyPth_first) {
         _PyPth_masks_differ = 1;
+    }
+    else {
+        _PyPth_SetSpareMask(&self->sigmask);
     }
     shared_stale = 1;
     _PyPth_Unlock();

@@ -24,6 +24,7 @@
 #include "pth_syscalls.h"
 
 #include <dirent.h>               // closedir()
+#include <grp.h>                  // setgroups()
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>                // fclose()
@@ -209,6 +210,7 @@ static void
 call_handler(int signum, siginfo_t *info, void *context)
 {
     int parked = 0;
+    _PyPth_GetOriginalInfo(signum, info);
     if (_PyPth_inside && !_PyPth_in_handler && !_PyPth_vforked
         && _PyPth_CanLend() && !is_fault(signum, info))
     {
@@ -371,6 +373,31 @@ pthread_exit(void *value)
 {
     _PyPth_Exit(value);
 }
+
+
+/* Calls that the C library has all kernel threads make. */
+
+#define SETXID(name, params, args)                              \
+    DECLARE_REAL(name)                                          \
+    MAPPED int                                                  \
+    name params                                                 \
+    {                                                           \
+        _PyPth_BeforeSetxid();                                  \
+        return real(name) args;                                 \
+    }
+
+SETXID(setuid, (uid_t id), (id))
+SETXID(setgid, (gid_t id), (id))
+SETXID(seteuid, (uid_t id), (id))
+SETXID(setegid, (gid_t id), (id))
+SETXID(setreuid, (uid_t ruid, uid_t euid), (ruid, euid))
+SETXID(setregid, (gid_t rgid, gid_t egid), (rgid, egid))
+SETXID(setresuid, (uid_t ruid, uid_t euid, uid_t suid),
+       (ruid, euid, suid))
+SETXID(setresgid, (gid_t rgid, gid_t egid, gid_t sgid),
+       (rgid, egid, sgid))
+SETXID(setgroups, (size_t n, const gid_t *groups), (n, groups))
+SETXID(initgroups, (const char *user, gid_t group), (user, group))
 
 
 /* The name of a thread: the C library asks for the calling thread's by prctl(),

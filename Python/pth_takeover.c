@@ -248,6 +248,70 @@ _PyPth_InitTakeover(void)
     return 0;
 }
 
+// setuid() and its kin: the C library has each kernel thread make the system
+// call, by a signal that it knows by its thread pointer (nptl/nptl_setxid.c).
+// The handler therefore runs with the kernel thread's own one.
+
+#define SIGSETXID 33              // sysdeps/unix/sysv/linux/internal-signals.h
+
+// sigaction() of the C library refuses this number.
+static struct {
+    void (*handler)(int, siginfo_t *, void *);
+    unsigned long flags;
+    void (*restorer)(void);
+    unsigned long mask;
+} setxid_action;
+static void (*setxid_handler)(int, siginfo_t *, void *);
+static char setxid_wrapped = 0;
+
+static void
+handle_setxid(int signum, siginfo_t *info, void *context)
+{
+    void *tp = __builtin_thread_pointer(), *own = tp;
+    pid_t tid = (pid_t)syscall(SYS_gettid);
+    for (_PyPth_thread *t = _Py_atomic_load_ptr(&_PyPth_records);
+         t != NULL; t = t->record_next)
+    {
+        if (t->tid == tid) {
+            own = t->tp;
+            break;
+        }
+    }
+    _PyPth_SetThreadPointer(own);
+    setxid_handler(signum, info, context);
+    _PyPth_SetThreadPointer(tp);
+}
+
+// The C library sets its handler when it creates the first thread.
+static void
+wrap_setxid(void)
+{
+    if (setxid_wrapped) {
+        return;
+    }
+    setxid_wrapped = 1;
+    if (syscall(SYS_rt_sigaction, SIGSETXID, NULL, &setxid_action, 8) == 0
+        && (setxid_action.flags & SA_SIGINFO))
+    {
+        setxid_handler = setxid_action.handler;
+        setxid_action.handler = handle_setxid;
+        (void)syscall(SYS_rt_sigaction, SIGSETXID, &setxid_action, NULL, 8);
+    }
+}
+
+void
+_PyPth_BeforeSetxid(void)
+{
+    if (_PyPth_self != NULL && _PyPth_CanLend() && !_PyPth_inside
+        && !_PyPth_in_handler && !_PyPth_vforked)
+    {
+        _PyPth_Lock();
+        _PyPth_GoHome(_PyPth_self);
+        _PyPth_Unlock();
+    }
+}
+
+
 // One kernel thread is nobody's.  Each thread that is out takes one, and the
 // carrier is one: without it there would be none left for a thread that has to
 // leave another one's while all others are out, too.
@@ -264,6 +328,7 @@ run_spare(void *Py_UNUSED(arg))
     spare.k.park_sp = (void *)((uintptr_t)(park + sizeof(park))
                                & ~(uintptr_t)15);
     _PyPth_Lock();
+    spare.sigmask = _PyPth_first->sigmask;
     spare.place = PTH_AWAITING;
     quiet_kernel(&spare);
     _PyPth_Park(&scrap, &spare.k, NULL, &_PyPth_lock, _PyPth_after);
@@ -274,13 +339,22 @@ int
 _PyPth_StartSpare(void)
 {
     if (!has_spare) {
-        memset(&spare, 0, sizeof(spare));
+        if (!setxid_wrapped) {
+            _PyPth_AddRecord(&spare);
+        }
         if (_PyPth_StartKernel(run_spare) < 0) {
             return -1;
         }
         has_spare = 1;
+        wrap_setxid();
     }
     return 0;
+}
+
+void
+_PyPth_SetSpareMask(const sigset_t *mask)
+{
+    spare.sigmask = *mask;
 }
 
 // Is it parked, and needed by nobody?
@@ -858,7 +932,9 @@ static void
 forget_spare(void)
 {
     has_spare = 0;
+    spare.tid = 0;
     spare.place = PTH_NONE;
+    spare.busy = 0;
 }
 
 // The child of a foreign thread: what Pth was about to do is done by whoever

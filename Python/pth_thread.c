@@ -34,6 +34,11 @@ unsigned int _PyPth_generation = 0;
 volatile int _PyPth_nthreads = 1;
 volatile int _PyPth_no_threads = 0;
 
+// All records that there ever were, linked by record_next.  None is given back
+// to malloc(), so that a signal handler may look at them at any time.
+_PyPth_thread *_PyPth_records = &_PyPth_main;
+static _PyPth_thread *free_records;       // linked by parked_next
+
 // Finished ones, with a default stack.  They are used again when they have
 // been joined: until then somebody may compare their IDs with others'.
 static _PyPth_thread *pool;
@@ -292,6 +297,43 @@ is_clean(void)
 }
 
 void
+_PyPth_AddRecord(_PyPth_thread *thread)
+{
+    thread->record_next = _PyPth_records;
+    _Py_atomic_store_ptr_release(&_PyPth_records, thread);
+}
+
+// A new record, or NULL.  Locked.
+static _PyPth_thread *
+new_record(void)
+{
+    _PyPth_thread *thread = free_records;
+    if (thread != NULL) {
+        free_records = thread->parked_next;
+        _PyPth_thread *next = thread->record_next;
+        memset(thread, 0, sizeof(*thread));
+        thread->record_next = next;
+    }
+    else {
+        thread = calloc(1, sizeof(*thread));
+        if (thread == NULL) {
+            return NULL;
+        }
+        _PyPth_AddRecord(thread);
+    }
+    thread->timer = -1;
+    return thread;
+}
+
+static void
+free_record(_PyPth_thread *thread)
+{
+    thread->tid = 0;
+    thread->parked_next = free_records;
+    free_records = thread;
+}
+
+void
 _PyPth_FreeThread(_PyPth_thread *thread)
 {
     if (thread->ended && thread->place != PTH_NONE) {
@@ -302,7 +344,7 @@ _PyPth_FreeThread(_PyPth_thread *thread)
         thread->stub = NULL;
     }
     if (thread != &_PyPth_main) {
-        free(thread);
+        free_record(thread);
     }
 }
 
@@ -568,16 +610,12 @@ _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
         _PyPth_Unlock();
         return 0;
     }
-    _PyPth_Unlock();
-
-    thread = calloc(1, sizeof(*thread));
+    thread = new_record();
     if (thread != NULL) {
-        thread->timer = -1;
         thread->func = func;
         thread->arg = arg;
         thread->job = job;
         thread->pooled = (stacksize == 0);
-        _PyPth_Lock();
         list_add(&_PyPth_threads, thread);
         _PyPth_arriving++;
         _PyPth_Unlock();
@@ -596,10 +634,8 @@ _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
         _PyPth_Lock();
         _PyPth_arriving--;
         list_remove(&_PyPth_threads, thread);
-        _PyPth_Unlock();
-        free(thread);
+        free_record(thread);
     }
-    _PyPth_Lock();
     _PyPth_nthreads--;
     _PyPth_Unlock();
 

@@ -184,6 +184,47 @@ class IdentityTest(ScriptMixin, unittest.TestCase):
         with open("/proc/self/comm") as f:
             self.assertEqual(f.read(), before)
 
+    @unittest.skipUnless(os.getuid() == 0, "needs root, to become another user")
+    def test_all_kernel_threads_change_their_user(self):
+        # Whoever asks, and wherever the others are.
+        out = self.run_ok("""
+            import ctypes, os, threading, time
+            libc = ctypes.CDLL("libc.so.6")
+            r, w = os.pipe()
+
+            def nap():
+                while True:
+                    time.sleep(0.001)
+
+            def users():
+                found = set()
+                for task in os.listdir("/proc/self/task"):
+                    with open(f"/proc/self/task/{task}/status") as f:
+                        found.update(tuple(line.split()) for line in f
+                                     if line.startswith(("Uid:", "Gid:", "Groups:")))
+                return sorted(found)
+
+            buf = ctypes.create_string_buffer(1)
+            for function in [lambda: libc.read(r, buf, 1)] * 4 + [nap] * 3:
+                threading.Thread(target=function, daemon=True).start()
+            time.sleep(0.02)
+
+            def change():
+                libc.usleep(5000)
+                os.setgroups([5, 6])
+                os.setresgid(7, 8, 9)
+                os.setresuid(10, 11, 12)
+
+            t = threading.Thread(target=change)
+            t.start()
+            t.join()
+            print(users(), flush=True)
+            os._exit(0)
+            """)
+        self.assertEqual(out, str([("Gid:", "7", "8", "9", "8"),
+                                   ("Groups:", "5", "6"),
+                                   ("Uid:", "10", "11", "12", "11")]))
+
     def test_kernel_threads_go_with_their_threads(self):
         out = self.run_ok("""
             import os, threading

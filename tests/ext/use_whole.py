@@ -321,6 +321,38 @@ class SignalTest(unittest.TestCase):
             """
         self.assertEqual(run(code), (0, "whole\n"))
 
+    def test_a_handler_of_c_that_blocks_while_its_thread_waits(self):
+        # The others go on, whoever waited for all of them.
+        code = """
+            import array, fcntl, os, signal, termios, threading, time, whole
+            r, w = os.pipe()
+            fcntl.fcntl(w, fcntl.F_SETPIPE_SZ, 4096)
+            whole.allocate_under_signals(w, 0)
+            done = threading.Event()
+
+            def fill():
+                signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+                for times in range(20):
+                    os.kill(os.getpid(), signal.SIGUSR1)
+                    size = array.array("i", [0])
+                    while size[0] < 4096:
+                        fcntl.ioctl(r, termios.FIONREAD, size)
+                        time.sleep(0.0001)
+                    os.kill(os.getpid(), signal.SIGUSR1)
+                    for _ in range(10):
+                        time.sleep(0.0005)
+                    n = 0
+                    while n < 2 * 4096:
+                        n += len(os.read(r, 4096))
+                done.set()
+
+            threading.Thread(target=fill).start()
+            while not done.is_set():
+                done.wait(0.01)
+            print("whole", flush=True)
+            """
+        self.assertEqual(run(code), (0, "whole\n"))
+
 
 class ProcessTest(unittest.TestCase):
 
