@@ -60,6 +60,8 @@ _PyPth_IsParked(const ucontext_t *context)
     return pc >= _PyPth_Parked && pc <= _PyPth_Unparked;
 }
 
+#define RSEQ_SIGNATURE 0xd428bc00         // <bits/rseq.h>
+
 #define STR_(x) #x
 #define STR(x) STR_(x)
 

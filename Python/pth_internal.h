@@ -61,6 +61,8 @@ typedef struct _PyPth_thread {
     char busy;                    // a thread that is out runs on its kernel
                                   // thread, or (PTH_HANDLER) a handler
     char ended;
+    char alone;                   // Pth never schedules it any more: it stays
+                                  // on its own kernel thread
     char wants_own;               // waits for its own kernel thread
     char sent_away;               // a signal is on its way, that who runs on its
                                   // kernel thread shall leave it,
@@ -141,7 +143,7 @@ typedef struct _PyPth_thread {
 // calling thread has locked the backend, or is away in Pth; a signal handler
 // that interrupts it must make plain calls.
 // It runs a signal handler of C.
-extern _Py_thread_local char _PyPth_in_handler;
+extern _Py_thread_local char *_PyPth_handler;     // its frame, or NULL
 // It is the child of a vfork(), which runs in its parent's memory.
 extern _Py_thread_local char _PyPth_vforked;
 
@@ -155,6 +157,29 @@ extern volatile int _PyPth_nthreads;      // threads alive, or being started
 extern volatile int _PyPth_no_threads;    // the last of them has ended
 // Then, from the monitor: end the process if nobody else lives.
 extern void _PyPth_ExitWithLast(void);
+
+// Does the calling thread run a handler?  One that has left it by siglongjmp()
+// is above its frame, or on another stack than the alternate one.
+static inline int
+_PyPth_InHandler(void)
+{
+    if (_PyPth_handler == NULL) {
+        return 0;
+    }
+    char *here = __builtin_frame_address(0);
+    _PyPth_thread *self = _PyPth_self;
+    int left = here > _PyPth_handler;
+    if (!left && self != NULL && self->has_altstack) {
+        char *low = self->altstack.ss_sp;
+        char *high = low + self->altstack.ss_size;
+        left = (_PyPth_handler >= low && _PyPth_handler < high
+                && here < low);
+    }
+    if (left) {
+        _PyPth_handler = NULL;
+    }
+    return !left;
+}
 
 /* pth_takeover.c */
 
@@ -174,6 +199,12 @@ _PyPth_IsCurrent(void)
     return _PyPth_self != NULL && _PyPth_after == _PyPth_self;
 }
 
+// That the thread is in one of the states that it may be in.  Locked.
+#ifndef NDEBUG
+extern void _PyPth_CheckState(_PyPth_thread *thread);
+#else
+#  define _PyPth_CheckState(thread) ((void)0)
+#endif
 // The process starts its first thread.  Return 0, or -1 and errno.
 extern int _PyPth_InitTakeover(void);
 // See that there is a spare kernel thread.  Return 0, or -1 and errno.
@@ -211,6 +242,8 @@ extern void _Py_NO_RETURN _PyPth_RunOn(_PyPth_thread *thread);
 // Give the calling kernel thread a record: for the thread that initializes
 // Python.
 extern void _PyPth_InitKernel(_PyPth_thread *self);
+// The calling kernel thread has no restartable sequences from now on.
+extern void _PyPth_LeaveRseq(void);
 // A thread that waits in the kernel for all others can go on, or has to look
 // again: end that wait.  Async-signal-safe.
 extern void _PyPth_KickIdle(void);
@@ -219,9 +252,10 @@ extern void _PyPth_FinishIdle(void);
 // Wait a moment for a kernel thread that has just been started, without a call
 // that waits.
 extern void _PyPth_AwaitArrivals(void);
-// The calling thread is about to make a call for which the C library asks all
-// other kernel threads (setuid(2)): it has to be on its own one.
-extern void _PyPth_BeforeSetxid(void);
+// The calling thread goes to its own kernel thread, for a call that is about
+// that.  If the call sets something for it, to `stay` there: nobody else shall
+// run with that.
+extern void _PyPth_ToOwnKernel(int stay);
 // In a signal handler.  Return true if it interrupted the first kernel thread
 // where that is parked: it may run there.  Nobody else comes to that kernel
 // thread until _PyPth_EndHandler().
@@ -267,6 +301,8 @@ extern void _PyPth_Adopt(void);
 extern _PyPth_thread *_PyPth_FindThread(unsigned long ident);
 // Is it that of a thread that has ended, but whose kernel thread is kept?
 extern int _PyPth_IsFinished(unsigned long ident);
+// The kernel thread of this thread shall not be used for another one.
+extern void _PyPth_KeepNot(unsigned long ident);
 // Make the thread known to Pth, where it will call func().  Return 0, or -1.
 extern int _PyPth_Spawn(_PyPth_thread *thread);
 // Threads whose kernel threads have not begun yet.

@@ -9,6 +9,7 @@
 //   _PyPth_Ticks(), _PyPth_Pause()
 //   _PyPth_RestartCall()         in a signal handler, make a system call again
 //   _PyPth_IsParked()            has it interrupted _PyPth_Park()'s wait?
+//   RSEQ_SIGNATURE               for rseq(2)
 //   _PyPth_Frame(top, entry)     a context that calls `entry` on the stack
 //                                that ends at `top`
 // and, written out in assembler, because no stack may be used in between,

@@ -359,10 +359,10 @@ send_to(_PyPth_thread *thread, int signum, const siginfo_t *info)
         return 0;
     }
     struct sigaction sa;
-    if (thread->sigwait != NULL) {
-        if (sigismember(thread->sigwait, signum) == 1) {
-            _PyPth_WakeThread(thread, _PyPth_WOKEN);
-        }
+    if (thread->sigwait != NULL
+        && sigismember(thread->sigwait, signum) == 1)
+    {
+        _PyPth_WakeThread(thread, _PyPth_WOKEN);
         return 0;
     }
     thread->deliver = 1;

@@ -28,6 +28,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>                // fclose()
+#include <sys/resource.h>         // setpriority()
 #include <sys/select.h>
 #include <sys/syscall.h>
 
@@ -69,7 +70,7 @@ _PyPth_NextDefinition(const char *name)
 static inline int
 in_pth(void)
 {
-    return _PyPth_inside && !_PyPth_in_handler;
+    return _PyPth_inside && !_PyPth_InHandler();
 }
 
 
@@ -176,7 +177,7 @@ pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
         _PyPth_UnblockSignal(&allowed);
     }
     int err = real(pthread_sigmask)(how, &allowed, old);
-    if (err == 0 && !_PyPth_inside && !_PyPth_in_handler) {
+    if (err == 0 && !_PyPth_inside && !_PyPth_InHandler()) {
         _PyPth_MaskChanged();
     }
     return err;
@@ -211,7 +212,7 @@ call_handler(int signum, siginfo_t *info, void *context)
 {
     int parked = 0;
     _PyPth_GetOriginalInfo(signum, info);
-    if (_PyPth_inside && !_PyPth_in_handler && !_PyPth_vforked
+    if (_PyPth_inside && !_PyPth_InHandler() && !_PyPth_vforked
         && _PyPth_CanLend() && !is_fault(signum, info))
     {
         parked = _PyPth_BeginHandler(context);
@@ -220,15 +221,17 @@ call_handler(int signum, siginfo_t *info, void *context)
             return;
         }
     }
-    char before = _PyPth_in_handler;
-    _PyPth_in_handler = 1;
+    char *before = _PyPth_handler;
+    if (!_PyPth_InHandler()) {
+        _PyPth_handler = __builtin_frame_address(0);
+    }
     if (handlers[signum].sa_flags & SA_SIGINFO) {
         handlers[signum].sa_sigaction(signum, info, context);
     }
     else {
         handlers[signum].sa_handler(signum);
     }
-    _PyPth_in_handler = before;
+    _PyPth_handler = before;
     if (parked) {
         _PyPth_EndHandler();
     }
@@ -350,7 +353,7 @@ MAPPED int
 pthread_kill(pthread_t thread, int signum)
 {
     if (_PyPth_vforked || _PyPth_inside
-        || _PyPth_in_handler || pthread_equal(thread, pthread_self()))
+        || _PyPth_InHandler() || pthread_equal(thread, pthread_self()))
     {
         return real(pthread_kill)(thread, signum);
     }
@@ -375,29 +378,95 @@ pthread_exit(void *value)
 }
 
 
-/* Calls that the C library has all kernel threads make. */
+/* Calls about the kernel thread of the calling thread. */
 
-#define SETXID(name, params, args)                              \
+// OWN: it has to be its own one.  STAY: and what is set holds from now on.
+#define OWN _PyPth_ToOwnKernel(0)
+#define STAY _PyPth_ToOwnKernel(1)
+#define ON_OWN(prepare, type, name, params, args)               \
     DECLARE_REAL(name)                                          \
-    MAPPED int                                                  \
+    MAPPED type                                                 \
     name params                                                 \
     {                                                           \
-        _PyPth_BeforeSetxid();                                  \
+        prepare;                                                \
         return real(name) args;                                 \
     }
 
-SETXID(setuid, (uid_t id), (id))
-SETXID(setgid, (gid_t id), (id))
-SETXID(seteuid, (uid_t id), (id))
-SETXID(setegid, (gid_t id), (id))
-SETXID(setreuid, (uid_t ruid, uid_t euid), (ruid, euid))
-SETXID(setregid, (gid_t rgid, gid_t egid), (rgid, egid))
-SETXID(setresuid, (uid_t ruid, uid_t euid, uid_t suid),
+// The C library has all kernel threads make these, the caller's first.
+ON_OWN(OWN, int, setuid, (uid_t id), (id))
+ON_OWN(OWN, int, setgid, (gid_t id), (id))
+ON_OWN(OWN, int, seteuid, (uid_t id), (id))
+ON_OWN(OWN, int, setegid, (gid_t id), (id))
+ON_OWN(OWN, int, setreuid, (uid_t ruid, uid_t euid), (ruid, euid))
+ON_OWN(OWN, int, setregid, (gid_t rgid, gid_t egid), (rgid, egid))
+ON_OWN(OWN, int, setresuid, (uid_t ruid, uid_t euid, uid_t suid),
        (ruid, euid, suid))
-SETXID(setresgid, (gid_t rgid, gid_t egid, gid_t sgid),
+ON_OWN(OWN, int, setresgid, (gid_t rgid, gid_t egid, gid_t sgid),
        (rgid, egid, sgid))
-SETXID(setgroups, (size_t n, const gid_t *groups), (n, groups))
-SETXID(initgroups, (const char *user, gid_t group), (user, group))
+ON_OWN(OWN, int, setgroups, (size_t n, const gid_t *groups), (n, groups))
+ON_OWN(OWN, int, initgroups, (const char *user, gid_t group), (user, group))
+
+// Is it the calling thread's?  They also take its native ID.
+static inline int
+is_own(pid_t tid)
+{
+    return tid == 0 || (_PyPth_self != NULL && tid == _PyPth_self->tid);
+}
+#define STAY_IF(own)                                            \
+    if (own) {                                                  \
+        STAY;                                                   \
+    }
+#define STAY_IF_OWN(tid) STAY_IF(is_own(tid))
+
+ON_OWN(STAY_IF_OWN(tid), int, sched_setaffinity,
+       (pid_t tid, size_t size, const cpu_set_t *set), (tid, size, set))
+ON_OWN(STAY_IF_OWN(tid), int, sched_setscheduler,
+       (pid_t tid, int policy, const struct sched_param *param),
+       (tid, policy, param))
+ON_OWN(STAY_IF_OWN(tid), int, sched_setparam,
+       (pid_t tid, const struct sched_param *param), (tid, param))
+ON_OWN(STAY_IF(which == PRIO_PROCESS && is_own((pid_t)who)), int, setpriority,
+       (__priority_which_t which, id_t who, int value), (which, who, value))
+ON_OWN(STAY, int, nice, (int change), (change))
+ON_OWN(STAY, int, unshare, (int flags), (flags))
+ON_OWN(STAY, int, setns, (int fd, int type), (fd, type))
+ON_OWN(STAY_IF(pthread_equal(thread, pthread_self())), int,
+       pthread_setaffinity_np,
+       (pthread_t thread, size_t size, const cpu_set_t *set),
+       (thread, size, set))
+ON_OWN(STAY_IF(pthread_equal(thread, pthread_self())), int,
+       pthread_setschedparam,
+       (pthread_t thread, int policy, const struct sched_param *param),
+       (thread, policy, param))
+
+// <sys/prctl.h> has it with "...", which cannot be handed on.
+#define PR_SET_NAME 15
+extern int prctl(int op, unsigned long a, unsigned long b, unsigned long c,
+                 unsigned long d);
+DECLARE_REAL(prctl)
+
+MAPPED int
+prctl(int op, unsigned long a, unsigned long b, unsigned long c,
+      unsigned long d)
+{
+    if (op == PR_SET_NAME) {
+        _PyPth_KeepNot((unsigned long)pthread_self());
+        OWN;
+    }
+    else {
+        STAY;
+    }
+    return real(prctl)(op, a, b, c, d);
+}
+
+MAPPED pid_t
+gettid(void)
+{
+    if (_PyPth_self != NULL && !_PyPth_vforked) {
+        return _PyPth_self->tid;
+    }
+    return (pid_t)syscall(SYS_gettid);
+}
 
 
 /* The name of a thread: the C library asks for the calling thread's by prctl(),
@@ -425,6 +494,7 @@ open_name(pthread_t thread, int flags)
 MAPPED int
 pthread_setname_np(pthread_t thread, const char *name)
 {
+    _PyPth_KeepNot((unsigned long)thread);
     int fd = strlen(name) < 16 ? open_name(thread, O_WRONLY) : -1;
     if (fd < 0) {
         return real(pthread_setname_np)(thread, name);

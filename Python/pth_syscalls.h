@@ -61,8 +61,9 @@ can_switch_with_gil(void)
            && _PyPth_map_syscalls
            && _PyPth_self != NULL
            && _PyPth_CanLend()
+           && !_PyPth_self->alone
            && !_PyPth_inside
-           && !_PyPth_in_handler
+           && !_PyPth_InHandler()
            && !_PyPth_vforked
            && (_PyPth_self->entry_errno = errno, 1);
 }

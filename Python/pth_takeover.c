@@ -43,7 +43,7 @@
 
 _Py_thread_local _PyPth_thread *_PyPth_self;
 _Py_thread_local char _PyPth_inside;
-_Py_thread_local char _PyPth_in_handler;
+_Py_thread_local char *_PyPth_handler;
 _Py_thread_local char _PyPth_vforked;
 
 _PyPth_thread *_PyPth_lock = &_PyPth_main;
@@ -106,6 +106,29 @@ uint64_t
 _PyPth_ReadTicks(void)
 {
     return _PyPth_Ticks();
+}
+
+// Restartable sequences (rseq(2)): the kernel writes to the area of the thread
+// that a kernel thread began with, whichever it runs.  So there are none: the C
+// library, and allocators, then ask for the processor in other ways.
+extern const ptrdiff_t __rseq_offset __attribute__((weak));
+extern const unsigned int __rseq_size __attribute__((weak));
+
+void
+_PyPth_LeaveRseq(void)
+{
+#ifdef SYS_rseq
+    if (&__rseq_size != NULL && __rseq_size != 0) {
+        int err = errno;
+        char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
+        // 1: RSEQ_FLAG_UNREGISTER.  32: what the C library has registered, or
+        // what the kernel knows if that is more.
+        if (syscall(SYS_rseq, area, 32, 1, RSEQ_SIGNATURE) != 0) {
+            (void)syscall(SYS_rseq, area, __rseq_size, 1, RSEQ_SIGNATURE);
+        }
+        errno = err;
+    }
+#endif
 }
 
 void
@@ -244,6 +267,9 @@ int
 _PyPth_InitTakeover(void)
 {
     _PyPth_InitMachine();
+    if (_PyPth_self == _PyPth_first) {
+        _PyPth_LeaveRseq();
+    }
     _PyPth_lends = !_PyPth_HasShadowStack();
     return 0;
 }
@@ -300,15 +326,24 @@ wrap_setxid(void)
 }
 
 void
-_PyPth_BeforeSetxid(void)
+_PyPth_ToOwnKernel(int stay)
 {
-    if (_PyPth_self != NULL && _PyPth_CanLend() && !_PyPth_inside
-        && !_PyPth_in_handler && !_PyPth_vforked)
+    _PyPth_thread *self = _PyPth_self;
+    if (self == NULL || !_PyPth_CanLend() || _PyPth_inside || self->alone
+        || _PyPth_InHandler() || _PyPth_vforked)
     {
-        _PyPth_Lock();
-        _PyPth_GoHome(_PyPth_self);
-        _PyPth_Unlock();
+        return;
     }
+    _PyPth_Lock();
+    if (stay && self != _PyPth_first) {
+        _PyPth_GoHome(self);
+        self->alone = 1;
+        self->pooled = 0;
+    }
+    else if (!_PyPth_IsCurrent() || _PyPth_carrier != self) {
+        _PyPth_GoHome(self);
+    }
+    _PyPth_Unlock();
 }
 
 
@@ -324,6 +359,7 @@ run_spare(void *Py_UNUSED(arg))
     static char park[16 * 1024];
     static void *scrap;
     (void)pthread_setname_np(pthread_self(), "pth-spare");
+    _PyPth_LeaveRseq();
     _PyPth_InitKernel(&spare);
     spare.k.park_sp = (void *)((uintptr_t)(park + sizeof(park))
                                & ~(uintptr_t)15);
@@ -381,6 +417,44 @@ _PyPth_NextCarrier(void)
     return can_carry(&spare) ? &spare
            : can_carry(_PyPth_first) ? _PyPth_first : NULL;
 }
+
+#ifndef NDEBUG
+// The table of states in docs/design.md.
+void
+_PyPth_CheckState(_PyPth_thread *thread)
+{
+    _PyPth_thread *kernel = thread->out ? thread->on : _PyPth_carrier;
+    assert(_PyPth_inside);
+    if (thread->out) {
+        // It has a kernel thread for itself, which uses its thread pointer.
+        assert(kernel != NULL);
+        assert(kernel->busy == 1);
+        assert(kernel->lends_tp == thread);
+        // A stub stands for it where Pth knows it.
+        assert((thread->stub != NULL) == (thread->place != PTH_NONE));
+        assert(thread != _PyPth_first || kernel == thread);
+    }
+    else {
+        assert(thread->on == NULL);
+        assert(thread->place != PTH_NONE);
+        assert(!thread->ended);
+    }
+    // It is known to Pth, and woken, at most once.
+    assert(!thread->in_woken
+           || thread->place == PTH_NEW || thread->place == PTH_AWAITING);
+    assert(!thread->counted || thread->place == PTH_READY);
+    assert(!thread->urgent || thread->place == PTH_READY);
+    // What it waits for ends with the wait.
+    assert((thread->queue == NULL && thread->timer < 0)
+           || (thread->waiting && thread->result == 0));
+    assert(!thread->ended || thread->on == thread);
+    // A thread pointer is used by one kernel thread.
+    assert(kernel->k.tp == kernel->lends_tp->tp);
+    assert(kernel->lends_tp->tp_with == kernel);
+    // The carrier runs nobody who is out.
+    assert(_PyPth_after == _PyPth_VACANT || _PyPth_carrier->busy != 1);
+}
+#endif
 
 // Thread pointers.  A kernel thread that is parked, or runs a stub, needs one
 // that nobody else uses: that of a thread that is in.  When a thread goes out
@@ -443,6 +517,7 @@ static void
 hand_over(_PyPth_thread *next)
 {
     _PyPth_carrier = next;
+    _PyPth_CheckState(_PyPth_current);
     next->k.sp = stub_context(_PyPth_current->stub);
     _PyPth_WakeKernel(&next->k);
 }
@@ -509,6 +584,7 @@ _PyPth_RunOn(_PyPth_thread *thread)
     }
     _PyPth_FreeStub(thread->stub);
     thread->stub = NULL;
+    _PyPth_CheckState(thread);
     if (thread == _PyPth_first && _PyPth_carrier != thread) {
         thread->k.sp = thread->sp;
         move_to_first(&scrap);
@@ -533,6 +609,7 @@ _PyPth_ComeIn(_PyPth_thread *self)
     self->on = NULL;
     _PyPth_MaskStale();
     set_off(kernel);
+    _PyPth_CheckState(self);
     if (self->waiting && self->result != 0) {
         // Only its turn is what it waits for.
         _PyPth_MakeReady(self);
@@ -581,6 +658,7 @@ static void
 leave_carrier(_PyPth_thread *self, _PyPth_thread *on, char *stub)
 {
     set_out(self, on, stub);
+    _PyPth_CheckState(self);
     _PyPth_Switch(&on->k.sp, stub_context(stub), _PyPth_carrier->k.tp,
                   &on->k);
     at_home(self, on);
@@ -594,6 +672,7 @@ change_kernel(_PyPth_thread *self, _PyPth_thread *on)
     _PyPth_thread *kernel = self->on;
     set_on(self, on);
     set_off(kernel);
+    _PyPth_CheckState(self);
     quiet_kernel(kernel);
     _PyPth_Park(&on->k.sp, &kernel->k, &on->k, &_PyPth_lock, _PyPth_after);
     at_home(self, on);

@@ -401,6 +401,7 @@ end_thread(_PyPth_thread *self)
     int detached = finish(self);
     _PyPth_self = NULL;
     self->ended = 1;
+    _PyPth_CheckState(self);
     if (self->place == PTH_NONE) {
         _PyPth_FreeThread(self);
     }
@@ -424,6 +425,19 @@ leave(void *arg)
 {
     if (end_thread((_PyPth_thread *)arg)) {
         (void)pthread_detach(pthread_self());
+    }
+}
+
+void
+_PyPth_KeepNot(unsigned long ident)
+{
+    if (_PyPth_self != NULL && !_PyPth_inside && !_PyPth_vforked) {
+        _PyPth_Lock();
+        _PyPth_thread *thread = _PyPth_FindThread(ident);
+        if (thread != NULL) {
+            thread->pooled = 0;
+        }
+        _PyPth_Unlock();
     }
 }
 
@@ -484,6 +498,7 @@ run_thread(void *arg)
     char *park = alloca(room);
     __asm__ volatile("" : : "r"(park) : "memory");
     _PyPth_InitKernel(self);
+    _PyPth_LeaveRseq();
     self->k.park_sp = (void *)((uintptr_t)(park + room) & ~(uintptr_t)15);
     self->out = 1;
     self->on = self;
@@ -693,7 +708,9 @@ static void
 before_fork(void)
 {
     _PyPth_Lock();
-    if (_PyPth_self != NULL && !_PyPth_IsCurrent() && _PyPth_CanLend()) {
+    if (_PyPth_self != NULL && !_PyPth_IsCurrent() && _PyPth_CanLend()
+        && !_PyPth_self->alone)
+    {
         _PyPth_TakeTurn(_PyPth_self);
     }
 }

@@ -178,6 +178,7 @@ _PyPth_CameBack(_PyPth_thread *self)
         last_urgent = NULL;
     }
     _PyPth_switches++;
+    _PyPth_CheckState(self);
     suspend_oldest();
 }
 
@@ -896,7 +897,7 @@ _PyPth_result
 _PyPth_Wait(_PyPth_queue *queue, PyTime_t deadline, int flags)
 {
     _PyPth_thread *self = _PyPth_self;
-    if (self == NULL || !_PyPth_CanLend()) {
+    if (self == NULL || !_PyPth_CanLend() || self->alone) {
         return wait_in_kernel(queue, deadline, flags);
     }
     if (flags & _PyPth_NEW_SIGNALS) {
@@ -1240,7 +1241,9 @@ _PyPth_CondFini(_PyPth_cond *cond)
     }
     cond->waited = 0;
     _PyPth_thread *self = _PyPth_self;
-    if (self != NULL && !_PyPth_IsCurrent() && _PyPth_CanLend()) {
+    if (self != NULL && !_PyPth_IsCurrent() && _PyPth_CanLend()
+        && !self->alone)
+    {
         _PyPth_TakeTurn(self);
     }
     for (int n = _PyPth_nthreads; n > 1 && _PyPth_IsCurrent(); n--) {

@@ -221,7 +221,7 @@ for option in --with-pth-syscalls=no --without-pth-syscalls; do
     like "$option: the summary says so" "$out" '^System call mapping: no\.$'
     ok "$option: no HAVE_PTH_SYSCALLS" grep -qx '/\* #undef HAVE_PTH_SYSCALLS \*/' "$dir/pyconfig.h"
     is "$option: the objects without the mapping" "$(linked_objects)" \
-        "$(new_objects | grep -v 'pth_sys_\|pth_offload')"
+        "$(new_objects | grep -v pth_sys_)"
 done
 run configure pth --with-pth --with-pth-syscalls=soft
 refused "--with-pth-syscalls=soft" '--with-pth-syscalls=soft is neither hard nor no: choose'
@@ -240,6 +240,10 @@ refused "no GNU C library" '--with-pth needs the GNU C library, .*--with-pth-sys
 run configure musl --with-pth --with-pth-syscalls=no
 accepted "no GNU C library, --with-pth-syscalls=no"
 unset CPATH
+
+# Another machine: to the compiler, one of 32 bits.
+run configure machine --with-pth CPPFLAGS=-U__LP64__
+refused "another machine" '--with-pth has not been ported to .* with this ABI: build for x86-64 or aarch64'
 
 # A glibc before 2.34 wants -pthread and has sem_init in libpthread.
 sed -e 's/^\(ac_cv_pthread_is_default=\).*/\1no/' \

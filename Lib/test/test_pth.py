@@ -184,6 +184,45 @@ class IdentityTest(ScriptMixin, unittest.TestCase):
         with open("/proc/self/comm") as f:
             self.assertEqual(f.read(), before)
 
+    @unittest.skipUnless(hasattr(os, "sched_setaffinity")
+                         and len(os.sched_getaffinity(0)) > 1,
+                         "needs two processors")
+    def test_what_a_thread_sets_for_its_kernel_thread(self):
+        # It holds for that thread, and for no other.
+        out = self.run_ok("""
+            import os, threading, time
+
+            def nap():
+                for _ in range(50):
+                    time.sleep(0.0005)
+
+            def state():
+                return (len(os.sched_getaffinity(0)),
+                        os.getpriority(os.PRIO_PROCESS, 0) - before)
+
+            def change():
+                os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+                os.nice(3)
+                nap()
+                print(state())
+
+            def other():
+                nap()
+                print(state() == (cpus, 0))
+
+            cpus = len(os.sched_getaffinity(0))
+            before = os.getpriority(os.PRIO_PROCESS, 0)
+            for target in change, other:
+                naps = [threading.Thread(target=nap) for _ in range(3)]
+                t = threading.Thread(target=target)
+                for thread in [t] + naps:
+                    thread.start()
+                for thread in naps + [t]:
+                    thread.join()
+            print(state() == (cpus, 0))
+            """)
+        self.assertEqual(out.splitlines(), ["(1, 3)", "True", "True"])
+
     @unittest.skipUnless(os.getuid() == 0, "needs root, to become another user")
     def test_all_kernel_threads_change_their_user(self):
         # Whoever asks, and wherever the others are.
