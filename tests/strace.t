@@ -64,6 +64,39 @@ is "a program with one thread makes the same system calls as stock, one for one"
     "$(diff "$tmp/stock.counts" "$tmp/pth.counts")" ""
 is "it installs no handler for the signal of the backend" \
     "$(grep -c 'rt_sigaction(SIGRT_31, {sa_handler=0x' "$tmp/pth")" 0
+is "it starts no kernel thread" \
+    "$(grep -Ec 'clone3?\(.*CLONE_THREAD' "$tmp/pth")" 0
+
+# A process whose threads all wait, idle for five seconds, from one second after
+# it has said so.
+cat > "$tmp/idle.py" <<'END'
+import ctypes
+import os
+import socket
+import threading
+import time
+
+lock = threading.Lock()
+lock.acquire()
+a, b = socket.socketpair()
+libc = ctypes.CDLL("libc.so.6")
+for wait in (lock.acquire, lambda: a.recv(1), lambda: time.sleep(1000),
+             threading.Event().wait, libc.pause):
+    threading.Thread(target=wait, daemon=True).start()
+end = time.monotonic() + 0.1
+while time.monotonic() < end:
+    pass
+os.write(1, b"idle\n")
+os.read(0, 1)
+os._exit(0)
+END
+{ sleep 8; echo; } | LC_ALL=C.UTF-8 strace -f -qq -ttt -o "$tmp/log" \
+    "$PTH_PYTHON" -I "$tmp/idle.py" > "$tmp/said"
+is "a program whose threads all wait runs" "$(cat "$tmp/said")" idle
+like "when it is idle is seen" "$(cat "$tmp/log")" 'write\(1, "idle'
+is "an idle process makes no system call in five seconds" "$(awk '
+    /write\(1, "idle/ { start = $2 + 1 }
+    start && $2 > start && $2 < start + 5' "$tmp/log")" ""
 
 # Many threads accept connections on one socket: each connection is for one.
 cat > "$tmp/herd.py" <<'END'
