@@ -53,6 +53,19 @@ static const char threads[] =
     "for t in ts: t.join()\n"
     "assert sorted(done) == list(range(20)), done\n";
 
+// Each has its turn.
+static const char computing[] =
+    "import threading, time\n"
+    "n = [0, 0]\n"
+    "stop = []\n"
+    "def count(i):\n"
+    "    while not stop: n[i] += 1\n"
+    "ts = [threading.Thread(target=count, args=(i,)) for i in range(2)]\n"
+    "for t in ts: t.start()\n"
+    "while not all(n): time.sleep(0.001)\n"
+    "stop.append(1)\n"
+    "for t in ts: t.join()\n";
+
 // A thread that is blocked, and one that computes, when Python is finalized.
 static const char daemons[] =
     "gate = threading.Event()\n"
@@ -124,6 +137,50 @@ second_thread(void)
     return failed;
 }
 
+// Python computes in two threads, in a kernel thread that is new each time, or
+// now in one, now in the first.
+static void *
+compute(void *failed)
+{
+    start_python();
+    run(computing);
+    *(int *)failed |= Py_FinalizeEx() < 0;
+    return NULL;
+}
+
+static int
+in_new_thread(void)
+{
+    pthread_t thread;
+    int failed = 0;
+    if (pthread_create(&thread, NULL, compute, &failed) != 0) {
+        return 1;
+    }
+    pthread_join(thread, NULL);
+    return failed;
+}
+
+static int
+again_in_other_threads(void)
+{
+    int failed = 0;
+    for (int i = 0; i < 3; i++) {
+        failed |= in_new_thread();
+    }
+    return failed;
+}
+
+static int
+again_here_and_there(void)
+{
+    int failed = 0;
+    for (int i = 0; i < 2; i++) {
+        failed |= in_new_thread();
+        (void)compute(&failed);
+    }
+    return failed;
+}
+
 static int
 interpreters(void)
 {
@@ -189,6 +246,45 @@ foreign_thread_blocks(void)
     return Py_FinalizeEx() < 0 || got != 1;
 }
 
+// Kernel threads of the program's own that call Python, while a thread of
+// Python waits, and the program does not hold the GIL.
+static void *
+call_python(void *Py_UNUSED(arg))
+{
+    for (int i = 0; i < 20; i++) {
+        PyGILState_STATE state = PyGILState_Ensure();
+        run("import time\n"
+            "time.sleep(0.0005)\n"
+            "sum(range(1000))\n");
+        PyGILState_Release(state);
+        usleep(100);
+    }
+    return NULL;
+}
+
+static int
+foreign_threads_call(void)
+{
+    pthread_t call[4];
+    start_python();
+    for (int times = 0; times < 2; times++) {
+        PyThreadState *tstate = PyEval_SaveThread();
+        for (int i = 0; i < 4; i++) {
+            if (pthread_create(&call[i], NULL, call_python, NULL) != 0) {
+                return 1;
+            }
+        }
+        for (int i = 0; i < 4; i++) {
+            pthread_join(call[i], NULL);
+        }
+        PyEval_RestoreThread(tstate);
+        // Again when Python has threads of its own.
+        run(threads);
+        run(daemons);
+    }
+    return Py_FinalizeEx() < 0;
+}
+
 static const struct {
     const char *name;
     int (*func)(void);
@@ -198,6 +294,9 @@ static const struct {
     {"second_thread", second_thread},
     {"interpreters", interpreters},
     {"foreign_thread_blocks", foreign_thread_blocks},
+    {"foreign_threads_call", foreign_threads_call},
+    {"again_in_other_threads", again_in_other_threads},
+    {"again_here_and_there", again_here_and_there},
 };
 
 int
