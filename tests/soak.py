@@ -26,8 +26,10 @@ import argparse
 import collections
 import concurrent.futures
 import contextlib
+import ctypes
 import faulthandler
 import gc
+import hashlib
 import os
 import queue
 import random
@@ -40,10 +42,15 @@ import threading
 import time
 import traceback
 import warnings
+import zlib
 
 import _interpreters
 
 DEBUG = hasattr(sys, "gettotalrefcount")  # --with-pydebug
+
+# The C library itself: these calls are not mapped.
+libc = ctypes.CDLL("libc.so.6", use_errno=True)
+libc.pthread_self.restype = ctypes.c_ulong
 
 ROUND_OPERATIONS = 60             # of each thread
 # When something that must come has not come in so many seconds, it is lost.
@@ -81,6 +88,10 @@ class Shared:
         self.queue = queue.Queue(maxsize=4)
         self.items_in = self.items_out = 0
         self.items_lock = threading.Lock()
+        # Of C: plain, recursive, error-checking.
+        self.mutexes = [new_mutex(kind) for kind in range(3)]
+        self.mutex_owners = [None] * 3
+        self.calls_made = self.calls_seen = 0   # written under `items_lock`
         self.over = threading.Event()
         self.failures = []
 
@@ -99,6 +110,20 @@ class Shared:
         check(self.items_in == self.items_out + left,
               f"queue: {self.items_in} went in, {self.items_out} came out, "
               f"{left} are left")
+        check(self.calls_made == self.calls_seen,
+              f"callback: {self.calls_seen} of {self.calls_made} were made")
+        for mutex in self.mutexes:
+            check(libc.pthread_mutex_trylock(mutex) == 0,
+                  "mutex of C: it is still locked")
+
+
+def new_mutex(kind):
+    attr = ctypes.create_string_buffer(16)
+    mutex = ctypes.create_string_buffer(64)
+    libc.pthread_mutexattr_init(attr)
+    libc.pthread_mutexattr_settype(attr, kind)
+    libc.pthread_mutex_init(mutex, attr)
+    return mutex
 
 
 # The activities: each gets what the threads share, a source of random numbers,
@@ -365,6 +390,110 @@ def masks(shared, rng, me):
     check(signal.SIGWINCH in now, "mask: it has not stayed")
 
 
+def mutexes_of_c(shared, rng, me):
+    """A thread that waits for one waits in C."""
+    which = rng.randrange(3)
+    mutex, owners = shared.mutexes[which], shared.mutex_owners
+    if rng.random() < 0.2:
+        if libc.pthread_mutex_trylock(mutex) != 0:
+            return
+    else:
+        check(libc.pthread_mutex_lock(mutex) == 0, "mutex of C: not locked")
+    check(owners[which] is None, f"mutex of C: {owners[which]} has it, too")
+    owners[which] = me
+    match rng.randrange(4):
+        case 0:
+            time.sleep(rng.choice((0, 0.0005)))
+        case 1:
+            libc.usleep(rng.choice((10, 2000)))
+        case 2:
+            sum(range(rng.choice((10, 20_000))))
+    if which == 1:
+        # Recursive: its owner may.
+        check(libc.pthread_mutex_lock(mutex) == 0
+              and libc.pthread_mutex_unlock(mutex) == 0,
+              "mutex of C: its owner is unknown")
+    check(owners[which] == me, f"mutex of C: {owners[which]} took it from {me}")
+    owners[which] = None
+    check(libc.pthread_mutex_unlock(mutex) == 0, "mutex of C: not unlocked")
+
+
+@ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.py_object)
+def called_back(job):
+    job()
+
+
+def callbacks(shared, rng, me):
+    """Kernel threads that Python did not start call it."""
+    idents = []
+
+    def job():
+        try:
+            idents.append(threading.get_ident())
+            check(threading.get_ident() == libc.pthread_self(),
+                  "callback: the thread is not itself")
+            match rng.randrange(4):
+                case 0:
+                    time.sleep(0.0005)
+                case 1:
+                    with shared.lock:
+                        pass
+                case 2:
+                    sum(range(20_000))
+            with shared.items_lock:
+                shared.calls_seen += 1
+        except BaseException:
+            shared.failures.append(traceback.format_exc())
+
+    tids = []
+    for _ in range(rng.randrange(1, 4)):
+        tid = ctypes.c_ulong()
+        check(libc.pthread_create(ctypes.byref(tid), None, called_back,
+                                  ctypes.py_object(job)) == 0,
+              "callback: no kernel thread")
+        tids.append(tid)
+    with shared.items_lock:
+        shared.calls_made += len(tids)
+    for tid in tids:
+        check(libc.pthread_join(tid, None) == 0, "callback: not joined")
+    check(sorted(idents) == sorted(tid.value for tid in tids),
+          "callback: other threads were seen than were made")
+
+
+def computes_in_c(shared, rng, me):
+    data = bytes([rng.randrange(256)]) * rng.choice((3_000, 100_000, 1_000_000))
+    if rng.random() < 0.5:
+        check(hashlib.sha256(data).digest() == hashlib.sha256(data).digest(),
+              "sha256: two results")
+    else:
+        check(zlib.decompress(zlib.compress(data, 1)) == data,
+              "zlib: other bytes came back")
+
+
+def unmapped_calls(shared, rng, me):
+    """Calls that block and that the backend knows nothing of."""
+    start = time.monotonic()
+    match rng.randrange(3):
+        case 0:
+            seconds = rng.choice((0.0002, 0.003))
+            libc.usleep(int(seconds * 1e6))
+            check(time.monotonic() - start >= seconds * 0.99,
+                  "usleep: too short")
+        case 1:
+            ms = rng.choice((0, 1, 4))
+            check(libc.poll(None, 0, ms) == 0, "poll: interrupted")
+            check(time.monotonic() - start >= ms * 0.00099, "poll: too short")
+        case 2:
+            r, w = os.pipe()
+            data = ctypes.create_string_buffer(1)
+            seconds = rng.choice((0, 0.003))
+            with helper(shared, lambda: (time.sleep(seconds),
+                                         os.write(w, b"x"))):
+                check(libc.read(r, data, 1) == 1, "read: interrupted")
+            os.close(r)
+            os.close(w)
+
+
 interpreters_made = 0
 
 
@@ -402,6 +531,7 @@ ACTIVITIES = (
     (10, queues), (8, sleeps), (4, computes), (6, sockets), (6, pipes),
     (6, threads), (2, timers), (2, pools), (2, forks), (2, subprocesses),
     (5, signals), (3, masks), (2, interpreters), (2, frames),
+    (8, mutexes_of_c), (4, callbacks), (6, computes_in_c), (8, unmapped_calls),
 )
 
 # Not in one round with interpreters, for stock CPython does not survive it:
