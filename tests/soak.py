@@ -60,6 +60,9 @@ LOST = 120
 # is destroyed leaves memory behind, on stock too.
 MEMORY_SLACK = 48 << 20
 MEMORY_SLACK_INTERPRETER = 1 << 20
+# Those that are left when a round is over: the main thread's, faulthandler's;
+# the monitor's, and those that are kept for the next start (pth_thread.c).
+MOST_KERNEL_THREADS = 2 + (9 if sys.thread_info.name == "pth" else 0)
 
 
 class Broken(Exception):
@@ -613,11 +616,14 @@ class Figures:
                 f"interpreters, {self.memory / 2**20:.1f} MiB resident")
 
     def check(self, before):
-        for name in ("threads", "kernel_threads", "descriptors",
-                     "interpreters"):
+        for name in ("threads", "descriptors", "interpreters"):
             check(getattr(self, name) == getattr(before, name),
                   f"{name}: {getattr(before, name)} before, "
                   f"{getattr(self, name)} after")
+        check(self.kernel_threads <= max(before.kernel_threads,
+                                         MOST_KERNEL_THREADS),
+              f"kernel_threads: {before.kernel_threads} before, "
+              f"{self.kernel_threads} after")
 
 
 def run_round(seed, nthreads, activities):
