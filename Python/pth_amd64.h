@@ -74,6 +74,9 @@ _PyPth_RestartCall(ucontext_t *context, const _PyPth_call *call)
     if (pc[-7] == 0xb8) {                 // mov $number, %eax
         memcpy(&number, pc - 6, sizeof(number));
     }
+    else if (pc[-4] == 0x31 && pc[-3] == 0xc0) {  // xor %eax, %eax
+        number = 0;
+    }
     else if (call->number >= 0 && (unsigned long)regs[REG_RIP] == call->pc
              && (unsigned long)regs[REG_RDI] == call->arg)
     {

@@ -261,8 +261,11 @@ extern void _PyPth_ToOwnKernel(int stay);
 // thread until _PyPth_EndHandler().
 extern int _PyPth_BeginHandler(ucontext_t *context);
 extern void _PyPth_EndHandler(void);
-// Send `thread`, which runs on it, away from the first kernel thread.
-extern void _PyPth_Expel(_PyPth_thread *thread);
+// In one, outside of the backend.  Return true if the signal has come to another
+// thread, but is for the first one, which does not block it: then it has not
+// interrupted a system call.
+extern int _PyPth_IsForFirst(int signum, const siginfo_t *info,
+                             ucontext_t *context);
 // Send away who runs on the kernel threads that their own threads wait for.
 extern void _PyPth_FreeWanted(void);
 // Make the mask and the alternate stack of the kernel thread those of the
@@ -470,6 +473,8 @@ extern void _PyPth_SendDeferred(void);
 extern void _PyPth_ForgetSignals(void);
 // Send the calling thread what was sent to it while it did not run.
 extern void _PyPth_DeliverPending(_PyPth_thread *self);
+// For the monitor: the same for the thread that runs on the carrier.
+extern void _PyPth_SendPending(_PyPth_thread *thread);
 // Take one of `set` off the signals that are pending for the calling thread
 // alone.  Return it, or 0.
 extern int _PyPth_TakePending(const sigset_t *set);

@@ -115,12 +115,19 @@ look(void)
     PyTime_t slice = (PyTime_t)slice_us * 1000;
     int gils = _PyPth_CheckGILs(t, slice);
     _PyPth_FreeWanted();
-    if (thread == _PyPth_IDLE || thread == _PyPth_VACANT
-        || _PyPth_nthreads <= 1)
-    {
+    if (_PyPth_deferred && thread != _PyPth_IDLE) {
+        _PyPth_SendDeferred();
+    }
+    int runs = (thread != _PyPth_IDLE && thread != _PyPth_VACANT);
+    if (runs && thread->deliver && !_PyPth_IsBlocked(thread)) {
+        // It came back from where nobody looked after that.
+        _PyPth_SendPending(thread);
+    }
+    if (!runs || _PyPth_nthreads <= 1) {
         _PyPth_Unlock();
         seen = NULL;
-        return (gils && thread != _PyPth_IDLE) || _PyPth_nwanting > 0;
+        return (gils && thread != _PyPth_IDLE) || _PyPth_nwanting > 0
+               || _PyPth_deferred;
     }
     int stuck = (thread == seen && _PyPth_entries == seen_entries);
     note_slice(thread, t);

@@ -211,6 +211,22 @@ _PyPth_DeliverPending(_PyPth_thread *self)
 }
 
 void
+_PyPth_SendPending(_PyPth_thread *thread)
+{
+    thread->deliver = 0;
+    for (int signum = 1; signum <= SIGRTMAX; signum++) {
+        if (sigismember(&thread->pending, signum) == 1
+            && sigismember(&thread->sigmask, signum) == 0)
+        {
+            sigdelset(&thread->pending, signum);
+            (void)send_signal(_PyPth_carrier->tid, signum,
+                              has_info[signum] ? &infos[signum] : NULL);
+            has_info[signum] = 0;
+        }
+    }
+}
+
+void
 _PyPth_MaskChanged(void)
 {
     _PyPth_thread *self = _PyPth_self;

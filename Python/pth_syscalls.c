@@ -212,11 +212,18 @@ call_handler(int signum, siginfo_t *info, void *context)
 {
     int parked = 0;
     _PyPth_GetOriginalInfo(signum, info);
-    if (_PyPth_inside && !_PyPth_InHandler() && !_PyPth_vforked
-        && _PyPth_CanLend() && !is_fault(signum, info))
+    if (!_PyPth_InHandler() && !_PyPth_vforked && _PyPth_CanLend()
+        && !is_fault(signum, info))
     {
-        parked = _PyPth_BeginHandler(context);
-        if (!parked) {
+        int defer;
+        if (_PyPth_inside) {
+            parked = _PyPth_BeginHandler(context);
+            defer = !parked;
+        }
+        else {
+            defer = _PyPth_IsForFirst(signum, info, context);
+        }
+        if (defer) {
             _PyPth_DeferSignal(signum, info);
             return;
         }

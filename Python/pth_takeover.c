@@ -80,6 +80,27 @@ _PyPth_LockSlowly(void)
     }
 }
 
+// Lock the backend unless somebody else has it for longer.  Return true if it
+// is locked.
+static int
+try_lock(void)
+{
+    _PyPth_inside = 1;
+    for (int tries = 0; tries < 1000; tries++) {
+        _PyPth_thread *held = _Py_atomic_load_ptr_relaxed(&_PyPth_lock);
+        if (held != _PyPth_BUSY
+            && _Py_atomic_compare_exchange_ptr(&_PyPth_lock, &held,
+                                               _PyPth_BUSY))
+        {
+            _PyPth_after = held;
+            return 1;
+        }
+        _PyPth_Pause();
+    }
+    _PyPth_inside = 0;
+    return 0;
+}
+
 
 /* Kernel threads */
 
@@ -798,26 +819,22 @@ send_away(_PyPth_thread *kernel)
     _PyPth_SendSignal(kernel->tid, kernel);
 }
 
-void
-_PyPth_Expel(_PyPth_thread *thread)
-{
-    if (_PyPth_carrier == _PyPth_first && thread != _PyPth_first) {
-        send_away(_PyPth_first);
-    }
-}
-
 int
 _PyPth_TakeOver(void)
 {
     _PyPth_thread *thread = _PyPth_after;
-    _PyPth_thread *next = _PyPth_NextCarrier();
-    if (next == NULL) {
-        // The first one needs it.
-        _PyPth_Expel(thread);
+    if (_PyPth_carrier == _PyPth_first && thread != _PyPth_first
+        && !_PyPth_first->sent_away)
+    {
+        // It would get the signals of the process there, and the first thread
+        // may want its kernel thread.  Where the signal does not come, for the
+        // kernel does not interrupt all that it waits for, it is left behind.
+        send_away(_PyPth_first);
         return -1;
     }
-    char *stub = new_stub();
-    if (stub == NULL) {
+    _PyPth_thread *next = _PyPth_NextCarrier();
+    char *stub;
+    if (next == NULL || (stub = new_stub()) == NULL) {
         return -1;
     }
     set_out(thread, _PyPth_carrier, stub);
@@ -853,7 +870,12 @@ _PyPth_Expelled(_PyPth_thread *kernel, ucontext_t *context)
         // (sigaltstack(2), EPERM).
         return;
     }
-    _PyPth_Lock();
+    // The thread may be inside of malloc(), for which whoever has the backend
+    // locked may have to wait: so this must not wait for that, neither here nor
+    // when it goes on on the other kernel thread.
+    if (!try_lock()) {
+        return;
+    }
     char *stub = NULL;
     _PyPth_thread *on = free_kernel(self);
     int go = 0;
@@ -869,28 +891,44 @@ _PyPth_Expelled(_PyPth_thread *kernel, ucontext_t *context)
         stub = new_stub();
         go = (stub != NULL);
     }
-    if (go) {
-        if (self->out) {
-            change_kernel(self, on);
-        }
-        else {
-            leave_carrier(self, on, stub);
-        }
-        _PyPth_LockSlowly();
-        // What the return from the handler sets (sigreturn(2)).
-        if (self->has_altstack) {
-            context->uc_stack = self->altstack;
-        }
-        else {
-            memset(&context->uc_stack, 0, sizeof(context->uc_stack));
-            context->uc_stack.ss_flags = SS_DISABLE;
-        }
+    if (!go) {
+        _PyPth_Unlock();
+        return;
     }
-    _PyPth_Unlock();
+    if (self->out) {
+        change_kernel(self, on);
+    }
+    else {
+        leave_carrier(self, on, stub);
+    }
+    _PyPth_inside = 0;
+    // What the return from the handler sets (sigreturn(2)).
+    if (self->has_altstack) {
+        context->uc_stack = self->altstack;
+    }
+    else {
+        memset(&context->uc_stack, 0, sizeof(context->uc_stack));
+        context->uc_stack.ss_flags = SS_DISABLE;
+    }
 }
 
 
-/* Signal handlers on the first kernel thread while that is parked */
+/* Signal handlers on the first kernel thread */
+
+int
+_PyPth_IsForFirst(int signum, const siginfo_t *info, ucontext_t *context)
+{
+    _PyPth_thread *self = _PyPth_self;
+    if (self == NULL || self == _PyPth_first || info->si_code == SI_TKILL
+        || sigismember(&_PyPth_first->sigmask, signum) == 1
+        || _PyPth_first->ended)
+    {
+        return 0;
+    }
+    _PyPth_call unknown = {.number = -1};
+    _PyPth_RestartCall(context, &unknown);
+    return 1;
+}
 
 int
 _PyPth_BeginHandler(ucontext_t *context)
