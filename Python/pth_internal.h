@@ -129,6 +129,7 @@ typedef struct _PyPth_thread {
     sigset_t pending;             // sent to it while it was not running,
     char has_pending;             // if any ever was
     char deliver;                 // its handlers shall run
+    uint64_t waits_at_home;       // sent to its kernel thread, which blocks them
     char has_waitmask;            // waits with another mask
     sigset_t waitmask;
     const sigset_t *sigwait;      // what it waits for in sigwait(), or NULL
@@ -264,8 +265,9 @@ extern void _PyPth_EndHandler(void);
 // In one, outside of the backend.  Return true if the signal has come to another
 // thread, but is for the first one, which does not block it: then it has not
 // interrupted a system call.
+// `target`: what _PyPth_GetOriginalInfo() has returned.
 extern int _PyPth_IsForFirst(int signum, const siginfo_t *info,
-                             ucontext_t *context);
+                             _PyPth_thread *target, ucontext_t *context);
 // Send away who runs on the kernel threads that their own threads wait for.
 extern void _PyPth_FreeWanted(void);
 // Make the mask and the alternate stack of the kernel thread those of the
@@ -466,13 +468,16 @@ extern void _PyPth_CollectSignals(void);
 extern void _PyPth_DeferSignal(int signum, const siginfo_t *info);
 extern volatile int _PyPth_deferred;      // there is one
 // In a handler: what the kernel told of the signal before it was put aside.
-extern void _PyPth_GetOriginalInfo(int signum, siginfo_t *info);
+// Return the thread that it was sent to then, or NULL if it was not.
+extern _PyPth_thread *_PyPth_GetOriginalInfo(int signum, siginfo_t *info);
 // Send them to the threads that are to run the handlers.  Locked.
 extern void _PyPth_SendDeferred(void);
 // In the child of a fork.
 extern void _PyPth_ForgetSignals(void);
 // Send the calling thread what was sent to it while it did not run.
 extern void _PyPth_DeliverPending(_PyPth_thread *self);
+// It is about to leave its own kernel thread: what waits there goes along.
+extern void _PyPth_TakeFromHome(_PyPth_thread *self);
 // For the monitor: the same for the thread that runs on the carrier.
 extern void _PyPth_SendPending(_PyPth_thread *thread);
 // Take one of `set` off the signals that are pending for the calling thread

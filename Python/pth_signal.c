@@ -144,9 +144,12 @@ static char has_info[_NSIG];
 // What the kernel does not let a thread send in its name (rt_sigqueueinfo(2),
 // EPERM: it must be the first one).  It goes by a pointer to here.
 static siginfo_t originals[_NSIG];
+static _PyPth_thread *original_for[_NSIG];
 
+// Send the signal to `thread`, by way of the kernel thread that it is on.
 static int
-send_signal(pid_t tid, int signum, const siginfo_t *info)
+send_signal(_PyPth_thread *thread, pid_t tid, int signum,
+            const siginfo_t *info)
 {
     pid_t pid = getpid();
     if (info == NULL) {
@@ -155,6 +158,7 @@ send_signal(pid_t tid, int signum, const siginfo_t *info)
     siginfo_t sent = *info;
     if (info->si_code >= 0 || info->si_code == SI_TKILL) {
         originals[signum] = *info;
+        original_for[signum] = thread;
         memset(&sent, 0, sizeof(sent));
         sent.si_signo = signum;
         sent.si_code = SI_QUEUE;
@@ -165,13 +169,29 @@ send_signal(pid_t tid, int signum, const siginfo_t *info)
            ? 0 : errno;
 }
 
-void
+_PyPth_thread *
 _PyPth_GetOriginalInfo(int signum, siginfo_t *info)
 {
     if (info->si_code == SI_QUEUE
         && info->si_value.sival_ptr == &originals[signum])
     {
         *info = originals[signum];
+        return original_for[signum];
+    }
+    return NULL;
+}
+
+static void
+add_pending(_PyPth_thread *thread, int signum, const siginfo_t *info)
+{
+    if (!thread->has_pending) {
+        thread->has_pending = 1;
+        sigemptyset(&thread->pending);
+    }
+    sigaddset(&thread->pending, signum);
+    has_info[signum] = (info != NULL);
+    if (info != NULL) {
+        infos[signum] = *info;
     }
 }
 
@@ -202,12 +222,31 @@ _PyPth_DeliverPending(_PyPth_thread *self)
             (void)_PyPth_sys_sigmask(SIG_SETMASK, &mask, &before);
         }
         // Out on its own kernel thread or not: this is where it runs.
-        (void)send_signal((pid_t)syscall(SYS_gettid), signum,
+        (void)send_signal(self, (pid_t)syscall(SYS_gettid), signum,
                           known ? &info : NULL);
     }
     if (masked) {
         (void)_PyPth_sys_sigmask(SIG_SETMASK, &before, NULL);
     }
+}
+
+void
+_PyPth_TakeFromHome(_PyPth_thread *self)
+{
+    siginfo_t info;
+    struct timespec zero = {0, 0};
+    for (int signum = 1; signum <= SIGRTMAX; signum++) {
+        uint64_t bit = (uint64_t)1 << (signum - 1);
+        // It may have been taken; the kernel gives its own before the process's.
+        if ((self->waits_at_home & bit)
+            && syscall(SYS_rt_sigtimedwait, &bit, &info, &zero, sizeof(bit))
+               == signum)
+        {
+            (void)_PyPth_GetOriginalInfo(signum, &info);
+            add_pending(self, signum, &info);
+        }
+    }
+    self->waits_at_home = 0;
 }
 
 void
@@ -219,7 +258,7 @@ _PyPth_SendPending(_PyPth_thread *thread)
             && sigismember(&thread->sigmask, signum) == 0)
         {
             sigdelset(&thread->pending, signum);
-            (void)send_signal(_PyPth_carrier->tid, signum,
+            (void)send_signal(thread, _PyPth_carrier->tid, signum,
                               has_info[signum] ? &infos[signum] : NULL);
             has_info[signum] = 0;
         }
@@ -360,17 +399,12 @@ send_to(_PyPth_thread *thread, int signum, const siginfo_t *info)
     }
     if (tid != 0) {
         // Before it changes places.
-        return send_signal(tid, signum, info);
+        if (blocks) {
+            thread->waits_at_home |= (uint64_t)1 << (signum - 1);
+        }
+        return send_signal(thread, tid, signum, info);
     }
-    if (!thread->has_pending) {
-        thread->has_pending = 1;
-        sigemptyset(&thread->pending);
-    }
-    sigaddset(&thread->pending, signum);
-    has_info[signum] = (info != NULL);
-    if (info != NULL) {
-        infos[signum] = *info;
-    }
+    add_pending(thread, signum, info);
     if (thread->out || !_PyPth_IsBlocked(thread)) {
         return 0;
     }

@@ -211,7 +211,7 @@ static void
 call_handler(int signum, siginfo_t *info, void *context)
 {
     int parked = 0;
-    _PyPth_GetOriginalInfo(signum, info);
+    _PyPth_thread *target = _PyPth_GetOriginalInfo(signum, info);
     if (!_PyPth_InHandler() && !_PyPth_vforked && _PyPth_CanLend()
         && !is_fault(signum, info))
     {
@@ -221,7 +221,7 @@ call_handler(int signum, siginfo_t *info, void *context)
             defer = !parked;
         }
         else {
-            defer = _PyPth_IsForFirst(signum, info, context);
+            defer = _PyPth_IsForFirst(signum, info, target, context);
         }
         if (defer) {
             _PyPth_DeferSignal(signum, info);

@@ -626,6 +626,9 @@ _PyPth_ComeIn(_PyPth_thread *self)
     }
     int err = errno;
     _PyPth_thread *kernel = self->on;
+    if (kernel == self && self->waits_at_home != 0) {
+        _PyPth_TakeFromHome(self);
+    }
     self->out = 0;
     self->on = NULL;
     _PyPth_MaskStale();
@@ -916,13 +919,23 @@ _PyPth_Expelled(_PyPth_thread *kernel, ucontext_t *context)
 /* Signal handlers on the first kernel thread */
 
 int
-_PyPth_IsForFirst(int signum, const siginfo_t *info, ucontext_t *context)
+_PyPth_IsForFirst(int signum, const siginfo_t *info, _PyPth_thread *target,
+                  ucontext_t *context)
 {
-    _PyPth_thread *self = _PyPth_self;
-    if (self == NULL || self == _PyPth_first || info->si_code == SI_TKILL
-        || sigismember(&_PyPth_first->sigmask, signum) == 1
-        || _PyPth_first->ended)
-    {
+    _PyPth_thread *self = _PyPth_self, *first = _PyPth_first;
+    if (self == NULL || self == first) {
+        return 0;
+    }
+    if (target == NULL) {
+        const sigset_t *mask = first->has_waitmask ? &first->waitmask
+                                                   : &first->sigmask;
+        if (info->si_code == SI_TKILL || first->ended
+            || sigismember(mask, signum) == 1)
+        {
+            return 0;
+        }
+    }
+    else if (target != first) {
         return 0;
     }
     _PyPth_call unknown = {.number = -1};

@@ -1860,6 +1860,24 @@ class StuckTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out, "done")
 
+    def test_a_signal_of_the_process_does_not_interrupt_them(self):
+        # It is the main thread's, which may have been elsewhere just then.
+        out = self.run_stuck("""
+            import signal
+            seen = []
+            got = []
+            signal.signal(signal.SIGUSR1, lambda *args: seen.append(1))
+            threads = start(*[lambda: got.append(read())] * 3)
+            time.sleep(0.01)
+            for i in range(50):
+                os.kill(os.getpid(), signal.SIGUSR1)
+                time.sleep(0.001)
+            os.write(w, b"xxx")
+            join(threads)
+            print(got, len(seen) > 10)
+            """)
+        self.assertEqual(out, "[1, 1, 1] True")
+
     def test_fork_beside_them(self):
         # The child has none of them, and can have its own.
         out = self.run_stuck("""
