@@ -472,6 +472,8 @@ extern volatile int _PyPth_deferred;      // there is one
 extern _PyPth_thread *_PyPth_GetOriginalInfo(int signum, siginfo_t *info);
 // Send them to the threads that are to run the handlers.  Locked.
 extern void _PyPth_SendDeferred(void);
+// Now, and run those that are the calling thread's.  Not locked.
+extern void _PyPth_FlushSignals(void);
 // In the child of a fork.
 extern void _PyPth_ForgetSignals(void);
 // Send the calling thread what was sent to it while it did not run.

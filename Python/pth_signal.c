@@ -155,6 +155,13 @@ send_signal(_PyPth_thread *thread, pid_t tid, int signum,
     if (info == NULL) {
         return syscall(SYS_tgkill, pid, tid, signum) == 0 ? 0 : errno;
     }
+    struct sigaction sa;
+    if (_PyPth_sys_sigaction(signum, NULL, &sa) == 0
+        && !(sa.sa_flags & SA_SIGINFO) && sa.sa_handler == SIG_DFL)
+    {
+        // There was a handler when it came.
+        return 0;
+    }
     siginfo_t sent = *info;
     if (info->si_code >= 0 || info->si_code == SI_TKILL) {
         originals[signum] = *info;
@@ -516,8 +523,10 @@ _PyPth_SendDeferred(void)
         if (thread != NULL && thread == _PyPth_self && thread == _PyPth_after
             && !_PyPth_IsBlocked(thread))
         {
-            // The caller: it would only be deferred again.  The monitor does it.
-            _Py_atomic_store_int((int *)&_PyPth_deferred, 1);
+            // The caller: it would only be deferred again.
+            add_pending(thread, signum, &deferred[signum].info);
+            thread->deliver = 1;
+            _Py_atomic_store_int(&deferred[signum].state, FREE);
             continue;
         }
         siginfo_t info = deferred[signum].info;
@@ -558,6 +567,22 @@ _PyPth_CollectSignals(void)
             (void)send_to(thread, signum, &info);
         }
     }
+}
+
+void
+_PyPth_FlushSignals(void)
+{
+    _PyPth_thread *self = _PyPth_self;
+    if (self == NULL || _PyPth_inside || _PyPth_vforked || !_PyPth_CanLend()
+        || _PyPth_InHandler() || (!_PyPth_deferred && !self->deliver))
+    {
+        return;
+    }
+    _PyPth_Lock();
+    _PyPth_SendDeferred();
+    self->deliver = 0;
+    _PyPth_Unlock();
+    _PyPth_DeliverPending(self);
 }
 
 void

@@ -193,6 +193,15 @@ _PyPth_sys_sigaction(int signum, const struct sigaction *action,
 // The handlers that the program has set.
 static struct sigaction handlers[_NSIG];
 
+// That of signalmodule.c, which does not block: it need not be put off.
+static void (*python_handler)(int);
+
+void
+_PyPth_SetSignalHandler(void (*handler)(int))
+{
+    python_handler = handler;
+}
+
 // Faults of the thread itself, and abort(), have to be handled at once.
 static inline int
 is_fault(int signum, const siginfo_t *info)
@@ -216,7 +225,10 @@ call_handler(int signum, siginfo_t *info, void *context)
         && !is_fault(signum, info))
     {
         int defer;
-        if (_PyPth_inside) {
+        if (_PyPth_inside && handlers[signum].sa_handler == python_handler) {
+            defer = 0;
+        }
+        else if (_PyPth_inside) {
             parked = _PyPth_BeginHandler(context);
             defer = !parked;
         }
@@ -252,6 +264,10 @@ sigaction(int signum, const struct sigaction *action, struct sigaction *old)
     }
     if (signum <= 0 || signum >= _NSIG) {
         return real(sigaction)(signum, action, old);
+    }
+    if (action != NULL) {
+        // What came before is for the handler that was set before.
+        _PyPth_FlushSignals();
     }
     struct sigaction new, before, before_user = handlers[signum];
     const struct sigaction *set = action;

@@ -572,11 +572,12 @@ if [ -f "$source" ] && command -v quilt > /dev/null 2>&1; then
     one_error "not twice" 'applied to .* already'
     ok "refresh of what was not edited" "$overlay" refresh "$pth"
     ok "leaves the patches as they are" diff -r "$top/pth" "$tmp/pthrepo/pth"
-    echo '/* edited */' >> "$pth/pth_lib.c"
+    last=$(tail -n 1 "$top/pth/patches/series")
+    file=$(sed -n 's|^--- a/||p' "$top/pth/patches/$last" | head -n 1)
+    echo '/* edited */' >> "$pth/$file"
     run "$overlay" revert "$pth"
     one_error "an edit is not lost by revert" 'was edited in'
     ok "refresh keeps it" "$overlay" refresh "$pth"
-    last=$(tail -n 1 "$top/pth/patches/series")
     ok "in the last patch" grep -q '^+/\* edited \*/' "$tmp/pthrepo/pth/patches/$last"
     ok "revert" "$overlay" revert "$pth"
     is "gives the tree back" "$(snapshot "$pth")" "$(cat "$tmp/pth.before")"

@@ -136,6 +136,7 @@ extern PyTime_t _PyPth_Deadline(PyTime_t ns);
 
 // Called by the signal handler of signalmodule.c: wake the main thread.
 // Async-signal-safe.
+extern void _PyPth_SetSignalHandler(void (*handler)(int));
 extern void _PyPth_SignalReceived(int signum);
 
 /* The GIL (see pycore_condvar.h).  The mutexes that go with its condition
