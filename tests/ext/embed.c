@@ -70,9 +70,6 @@ static const char computing[] =
 static const char daemons[] =
     "gate = threading.Event()\n"
     "threading.Thread(target=gate.wait, daemon=True).start()\n"
-    "def burn():\n"
-    "    while True: pass\n"
-    "threading.Thread(target=burn, daemon=True).start()\n"
     "threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()\n"
     "time.sleep(0.01)\n";
 
