@@ -449,6 +449,12 @@ extern void _PyPth_SendSignal(pid_t tid, _PyPth_thread *kernel);
 // It has come (pth_takeover.c).
 extern void _PyPth_Kicked(void);
 extern void _PyPth_Expelled(_PyPth_thread *kernel, ucontext_t *context);
+// What the thread blocks now.
+static inline const sigset_t *
+_PyPth_MaskOf(_PyPth_thread *thread)
+{
+    return thread->has_waitmask ? &thread->waitmask : &thread->sigmask;
+}
 // The mask of the kernel thread, with all unused bits 0.
 extern void _PyPth_GetSignalMask(sigset_t *mask);
 // The calling thread has changed its mask.

@@ -129,13 +129,6 @@ _PyPth_MaskStale(void)
     shared_stale = 1;
 }
 
-// What it blocks now.
-static const sigset_t *
-mask_of(_PyPth_thread *thread)
-{
-    return thread->has_waitmask ? &thread->waitmask : &thread->sigmask;
-}
-
 // Signals that are pending for one thread, or are deferred: what the kernel told
 // of them.  One of each number, as the kernel keeps them but for real-time ones.
 static siginfo_t infos[_NSIG];
@@ -205,7 +198,7 @@ add_pending(_PyPth_thread *thread, int signum, const siginfo_t *info)
 void
 _PyPth_DeliverPending(_PyPth_thread *self)
 {
-    sigset_t mask = *mask_of(self), before;
+    sigset_t mask = *_PyPth_MaskOf(self), before;
     int masked = 0;
     for (int signum = 1; signum <= SIGRTMAX; signum++) {
         if (sigismember(&self->pending, signum) != 1
@@ -309,7 +302,7 @@ _PyPth_SharedMask(void)
             // The kernel thread of one that is out has the thread's mask.
             if (!t->out) {
                 sigset_t mask = shared_mask;
-                sigandset(&shared_mask, &mask, mask_of(t));
+                sigandset(&shared_mask, &mask, _PyPth_MaskOf(t));
             }
         }
         shared_stale = 0;
@@ -352,7 +345,7 @@ _PyPth_TakesSignal(_PyPth_thread *thread, const sigset_t *set)
         // It was let through.
         return 1;
     }
-    const sigset_t *mask = mask_of(thread);
+    const sigset_t *mask = _PyPth_MaskOf(thread);
     for (int signum = 1; signum <= SIGRTMAX; signum++) {
         if (sigismember(set, signum) == 1 && sigismember(mask, signum) == 0) {
             return 1;
@@ -424,7 +417,7 @@ send_to(_PyPth_thread *thread, int signum, const siginfo_t *info)
     }
     thread->deliver = 1;
     if ((thread->flags & _PyPth_INTERRUPTIBLE)
-        && sigismember(mask_of(thread), signum) == 0
+        && sigismember(_PyPth_MaskOf(thread), signum) == 0
         && _PyPth_sys_sigaction(signum, NULL, &sa) == 0
         && sa.sa_handler != SIG_IGN)
     {
@@ -498,11 +491,11 @@ choose_thread(int signum)
 {
     _PyPth_thread *thread =
         _PyPth_FindThread((unsigned long)_PyRuntime.main_thread);
-    if (thread != NULL && sigismember(mask_of(thread), signum) == 0) {
+    if (thread != NULL && sigismember(_PyPth_MaskOf(thread), signum) == 0) {
         return thread;
     }
     for (thread = _PyPth_threads; thread != NULL; thread = thread->all_next) {
-        if (sigismember(mask_of(thread), signum) == 0) {
+        if (sigismember(_PyPth_MaskOf(thread), signum) == 0) {
             break;
         }
     }
@@ -520,23 +513,21 @@ _PyPth_SendDeferred(void)
         _PyPth_thread *thread = deferred[signum].target != 0
             ? _PyPth_FindThread((unsigned long)deferred[signum].target)
             : choose_thread(signum);
-        if (thread != NULL && thread == _PyPth_self && thread == _PyPth_after
-            && !_PyPth_IsBlocked(thread))
-        {
-            // The caller: it would only be deferred again.
-            add_pending(thread, signum, &deferred[signum].info);
-            thread->deliver = 1;
-            _Py_atomic_store_int(&deferred[signum].state, FREE);
-            continue;
-        }
         siginfo_t info = deferred[signum].info;
         _Py_atomic_store_int(&deferred[signum].state, FREE);
-        if (thread != NULL) {
-            (void)send_to(thread, signum, &info);
-        }
-        else {
+        if (thread == NULL) {
             // It waits in the kernel.
             (void)syscall(SYS_rt_sigqueueinfo, getpid(), signum, &info);
+        }
+        else if (thread == _PyPth_self && thread == _PyPth_after
+                 && !_PyPth_IsBlocked(thread))
+        {
+            // The caller: it would only be deferred again.
+            add_pending(thread, signum, &info);
+            thread->deliver = 1;
+        }
+        else {
+            (void)send_to(thread, signum, &info);
         }
     }
 }

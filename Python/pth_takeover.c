@@ -58,16 +58,33 @@ int _PyPth_lends = 0;
 
 /* The lock */
 
+// Lock it unless somebody else has.  Return true if it is locked.
+static inline int
+lock_at_once(void)
+{
+    _PyPth_thread *held = _Py_atomic_load_ptr_relaxed(&_PyPth_lock);
+    if (held != _PyPth_BUSY
+        && _Py_atomic_compare_exchange_ptr(&_PyPth_lock, &held, _PyPth_BUSY))
+    {
+        _PyPth_after = held;
+        return 1;
+    }
+    return 0;
+}
+
+// Unlock it, but stay inside of the backend.
+static inline void
+unlock_as(_PyPth_thread *value)
+{
+    _PyPth_entries++;
+    _Py_atomic_store_ptr_release(&_PyPth_lock, value);
+}
+
 void __attribute__((noinline))
 _PyPth_LockSlowly(void)
 {
     for (int tries = 0;; tries++) {
-        _PyPth_thread *held = _Py_atomic_load_ptr_relaxed(&_PyPth_lock);
-        if (held != _PyPth_BUSY
-            && _Py_atomic_compare_exchange_ptr(&_PyPth_lock, &held,
-                                               _PyPth_BUSY))
-        {
-            _PyPth_after = held;
+        if (lock_at_once()) {
             return;
         }
         // Who has it may wait for this processor.
@@ -87,12 +104,7 @@ try_lock(void)
 {
     _PyPth_inside = 1;
     for (int tries = 0; tries < 1000; tries++) {
-        _PyPth_thread *held = _Py_atomic_load_ptr_relaxed(&_PyPth_lock);
-        if (held != _PyPth_BUSY
-            && _Py_atomic_compare_exchange_ptr(&_PyPth_lock, &held,
-                                               _PyPth_BUSY))
-        {
-            _PyPth_after = held;
+        if (lock_at_once()) {
             return 1;
         }
         _PyPth_Pause();
@@ -284,10 +296,17 @@ stub_context(char *stack)
 // The context of a carrier that nobody was there for.
 static void *vacant;
 
+// One kernel thread is nobody's.  Each thread that is out takes one, and the
+// carrier is one: without it there would be none left for a thread that has to
+// leave another one's while all others are out, too.
+static _PyPth_thread spare;
+static char has_spare = 0;
+
 int
 _PyPth_InitTakeover(void)
 {
     _PyPth_InitMachine();
+    _PyPth_AddRecord(&spare);
     if (_PyPth_self == _PyPth_first) {
         _PyPth_LeaveRseq();
     }
@@ -368,12 +387,6 @@ _PyPth_ToOwnKernel(int stay)
 }
 
 
-// One kernel thread is nobody's.  Each thread that is out takes one, and the
-// carrier is one: without it there would be none left for a thread that has to
-// leave another one's while all others are out, too.
-static _PyPth_thread spare;
-static char has_spare = 0;
-
 static void *
 run_spare(void *Py_UNUSED(arg))
 {
@@ -396,9 +409,6 @@ int
 _PyPth_StartSpare(void)
 {
     if (!has_spare) {
-        if (!setxid_wrapped) {
-            _PyPth_AddRecord(&spare);
-        }
         if (_PyPth_StartKernel(run_spare) < 0) {
             return -1;
         }
@@ -422,6 +432,19 @@ can_carry(_PyPth_thread *thread)
            && thread->place != PTH_NONE;
 }
 
+// One that is, but not the first, which had to be freed when its thread wants it.
+// NULL: there is none.
+static _PyPth_thread *
+other_kernel(void)
+{
+    for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
+        if (can_carry(t) && t != _PyPth_first) {
+            return t;
+        }
+    }
+    return can_carry(&spare) ? &spare : NULL;
+}
+
 _PyPth_thread *
 _PyPth_NextCarrier(void)
 {
@@ -429,13 +452,8 @@ _PyPth_NextCarrier(void)
     if (woken != NULL && can_carry(woken)) {
         return woken;
     }
-    for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
-        // The first one had to be freed when its thread wants it.
-        if (can_carry(t) && t != _PyPth_first) {
-            return t;
-        }
-    }
-    return can_carry(&spare) ? &spare
+    _PyPth_thread *other = other_kernel();
+    return other != NULL ? other
            : can_carry(_PyPth_first) ? _PyPth_first : NULL;
 }
 
@@ -665,15 +683,7 @@ _PyPth_ComeIn(_PyPth_thread *self)
 static _PyPth_thread *
 free_kernel(_PyPth_thread *self)
 {
-    if (can_carry(self)) {
-        return self;
-    }
-    for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
-        if (can_carry(t) && t != _PyPth_first) {
-            return t;
-        }
-    }
-    return can_carry(&spare) ? &spare : NULL;
+    return can_carry(self) ? self : other_kernel();
 }
 
 // The current thread goes on on the kernel thread `on`, out, and the carrier
@@ -714,8 +724,7 @@ leave_to_other(_PyPth_thread *self, char *stub)
         return;
     }
     vacant = stub_context(stub);
-    _PyPth_entries++;
-    _Py_atomic_store_ptr_release(&_PyPth_lock, _PyPth_VACANT);
+    unlock_as(_PyPth_VACANT);
 }
 
 void
@@ -927,10 +936,8 @@ _PyPth_IsForFirst(int signum, const siginfo_t *info, _PyPth_thread *target,
         return 0;
     }
     if (target == NULL) {
-        const sigset_t *mask = first->has_waitmask ? &first->waitmask
-                                                   : &first->sigmask;
         if (info->si_code == SI_TKILL || first->ended
-            || sigismember(mask, signum) == 1)
+            || sigismember(_PyPth_MaskOf(first), signum) == 1)
         {
             return 0;
         }
@@ -950,23 +957,18 @@ _PyPth_BeginHandler(ucontext_t *context)
     if (_PyPth_self != first || !_PyPth_IsParked(context)) {
         return 0;
     }
-    _PyPth_thread *held;
     do {
         if (_Py_atomic_load_int(&first->k.go)) {
             // It is to go on, maybe as the carrier, and with the lock.
             return 0;
         }
         _PyPth_Pause();
-        held = _Py_atomic_load_ptr_relaxed(&_PyPth_lock);
-    } while (held == _PyPth_BUSY
-             || !_Py_atomic_compare_exchange_ptr(&_PyPth_lock, &held,
-                                                 _PyPth_BUSY));
+    } while (!lock_at_once());
     int parked = !_Py_atomic_load_int(&first->k.go);
     if (parked) {
         first->busy = PTH_HANDLER;
     }
-    _PyPth_entries++;
-    _Py_atomic_store_ptr_release(&_PyPth_lock, held);
+    unlock_as(_PyPth_after);
     return parked;
 }
 
@@ -978,8 +980,7 @@ _PyPth_EndHandler(void)
     if (_PyPth_first->wants_own) {
         _PyPth_MakeReady(_PyPth_first);
     }
-    _PyPth_entries++;
-    _Py_atomic_store_ptr_release(&_PyPth_lock, _PyPth_after);
+    unlock_as(_PyPth_after);
 }
 
 
@@ -1013,8 +1014,7 @@ _PyPth_BeginIdle(void)
     if (_PyPth_SignalsCame()) {
         _PyPth_EndIdle();
     }
-    _PyPth_entries++;
-    _Py_atomic_store_ptr_release(&_PyPth_lock, _PyPth_IDLE);
+    unlock_as(_PyPth_IDLE);
 }
 
 void
@@ -1044,8 +1044,7 @@ _PyPth_AwaitArrivals(void)
 {
     // As long as it takes to make a kernel thread, and then some.
     uint64_t start = _PyPth_Ticks();
-    _PyPth_entries++;
-    _Py_atomic_store_ptr_release(&_PyPth_lock, _PyPth_IDLE);
+    unlock_as(_PyPth_IDLE);
     while (_PyPth_arriving > 0 && !_PyPth_AnyWoken()
            && _PyPth_Ticks() - start < 4 * _PyPth_long_ticks)
     {
