@@ -219,6 +219,15 @@ _PyPth_CanLend(void)
 {
     return _PyPth_lends;
 }
+// Does the calling thread, a Python one, run code of the program?  Not inside of
+// the backend, nor in a signal handler, which may have come in the middle of
+// anything, nor in the child of a vfork().
+static inline int
+_PyPth_InProgram(void)
+{
+    return _PyPth_self != NULL && !_PyPth_inside && !_PyPth_InHandler()
+           && !_PyPth_vforked && _PyPth_CanLend();
+}
 // The calling thread, which is out, goes to wait in Pth: `self->waiting` and
 // what it waits for are set.  Returns when that is over, in.  Return 0, or -1
 // if there is no memory, and nothing has changed.
@@ -284,6 +293,10 @@ extern void _PyPth_ForgetCarrier(void);
 extern long _PyPth_Futex(int *word, int op, int value,
                          const struct timespec *timeout);
 extern void _PyPth_WakeKernel(_PyPth_kernel *k);
+// What the kernel says of a kernel thread: the file `what` of its directory in
+// proc(5), as a string of less than `size` bytes; "" if there is none.
+extern void _PyPth_ReadTask(pid_t tid, const char *what, char *buf,
+                            size_t size);
 // A clock for short times.
 extern uint64_t _PyPth_ReadTicks(void);
 

@@ -12,7 +12,6 @@
 #include "pth_internal.h"
 #include "pycore_runtime.h"       // _PyRuntime
 
-#include <fcntl.h>                // O_RDONLY
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -86,16 +85,8 @@ note_slice(_PyPth_thread *thread, PyTime_t t)
 static int
 computes(void)
 {
-    char name[64], stat[128];
-    (void)snprintf(name, sizeof(name), "/proc/self/task/%d/stat",
-                   (int)_PyPth_carrier->tid);
-    int fd = (int)syscall(SYS_openat, AT_FDCWD, name, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return 0;
-    }
-    ssize_t n = syscall(SYS_read, fd, stat, sizeof(stat) - 1);
-    (void)syscall(SYS_close, fd);
-    stat[n > 0 ? n : 0] = '\0';
+    char stat[128];
+    _PyPth_ReadTask(_PyPth_carrier->tid, "stat", stat, sizeof(stat));
     // "ID (name) state ...", see proc(5).
     const char *end = strrchr(stat, ')');
     return end != NULL && end[1] == ' ' && end[2] == 'R';

@@ -564,9 +564,7 @@ void
 _PyPth_FlushSignals(void)
 {
     _PyPth_thread *self = _PyPth_self;
-    if (self == NULL || _PyPth_inside || _PyPth_vforked || !_PyPth_CanLend()
-        || _PyPth_InHandler() || (!_PyPth_deferred && !self->deliver))
-    {
+    if (!_PyPth_InProgram() || (!_PyPth_deferred && !self->deliver)) {
         return;
     }
     _PyPth_Lock();

@@ -59,12 +59,8 @@ can_switch_with_gil(void)
 {
     return _PyPth_nthreads > 1
            && _PyPth_map_syscalls
-           && _PyPth_self != NULL
-           && _PyPth_CanLend()
+           && _PyPth_InProgram()
            && !_PyPth_self->alone
-           && !_PyPth_inside
-           && !_PyPth_InHandler()
-           && !_PyPth_vforked
            && (_PyPth_self->entry_errno = errno, 1);
 }
 

@@ -135,6 +135,21 @@ _PyPth_WakeKernel(_PyPth_kernel *k)
     (void)_PyPth_Futex(&k->go, FUTEX_WAKE_PRIVATE, 1, NULL);
 }
 
+void
+_PyPth_ReadTask(pid_t tid, const char *what, char *buf, size_t size)
+{
+    char name[64];
+    (void)snprintf(name, sizeof(name), "/proc/self/task/%d/%s", (int)tid,
+                   what);
+    ssize_t n = 0;
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, name, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        n = syscall(SYS_read, fd, buf, size - 1);
+        (void)syscall(SYS_close, fd);
+    }
+    buf[n > 0 ? n : 0] = '\0';
+}
+
 uint64_t
 _PyPth_ReadTicks(void)
 {
@@ -369,9 +384,7 @@ void
 _PyPth_ToOwnKernel(int stay)
 {
     _PyPth_thread *self = _PyPth_self;
-    if (self == NULL || !_PyPth_CanLend() || _PyPth_inside || self->alone
-        || _PyPth_InHandler() || _PyPth_vforked)
-    {
+    if (!_PyPth_InProgram() || self->alone) {
         return;
     }
     _PyPth_Lock();
@@ -811,22 +824,15 @@ send_away(_PyPth_thread *kernel)
     }
     kernel->sent_away = 1;
     kernel->call.number = -1;
-    char name[64], line[256];
-    (void)snprintf(name, sizeof(name), "/proc/self/task/%d/syscall",
-                   (int)kernel->tid);
-    int fd = (int)syscall(SYS_openat, AT_FDCWD, name, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        ssize_t n = syscall(SYS_read, fd, line, sizeof(line) - 1);
-        (void)syscall(SYS_close, fd);
-        line[n > 0 ? n : 0] = '\0';
-        // "NUMBER ARG*6 SP PC", see proc(5).
-        _PyPth_call call;
-        unsigned long sp;
-        if (sscanf(line, "%ld %lx %*x %*x %*x %*x %*x %lx %lx",
-                   &call.number, &call.arg, &sp, &call.pc) == 4)
-        {
-            kernel->call = call;
-        }
+    char line[256];
+    _PyPth_ReadTask(kernel->tid, "syscall", line, sizeof(line));
+    // "NUMBER ARG*6 SP PC", see proc(5).
+    _PyPth_call call;
+    unsigned long sp;
+    if (sscanf(line, "%ld %lx %*x %*x %*x %*x %*x %lx %lx",
+               &call.number, &call.arg, &sp, &call.pc) == 4)
+    {
+        kernel->call = call;
     }
     _PyPth_SendSignal(kernel->tid, kernel);
 }
