@@ -24,6 +24,8 @@ import time
 import tty
 import unittest
 
+from in_threads import in_threads
+
 c = __import__(sys.argv.pop(1))
 
 SPLICE_F_NONBLOCK = 2
@@ -1816,17 +1818,7 @@ class ManyTest(Base):
                     return result
             return "fine"
 
-        results = [None] * n
-
-        def run(i):
-            results[i] = echo(i)
-
-        threads = [threading.Thread(target=run, args=(i,)) for i in range(n)]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join()
-        self.assertEqual(results, ["fine"] * n)
+        self.assertEqual(in_threads(echo, n), ["fine"] * n)
 
     def test_fork_while_many_wait(self):
         # The child's waits are its own, and the parent's go on.

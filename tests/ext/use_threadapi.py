@@ -11,22 +11,9 @@ import threading
 import time
 import unittest
 
+from in_threads import in_threads
+
 ext = importlib.import_module(sys.argv.pop())
-
-
-def in_threads(function, count=10):
-    """Call function(i) in that many threads, and return what they returned."""
-    results = [None] * count
-
-    def run(i):
-        results[i] = function(i)
-
-    threads = [threading.Thread(target=run, args=(i,)) for i in range(count)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    return results
 
 
 class Lock(unittest.TestCase):
@@ -46,7 +33,7 @@ class Lock(unittest.TestCase):
                 ext.lock_release(lock)
             return True
 
-        self.assertEqual(in_threads(count), [True] * 10)
+        self.assertEqual(in_threads(count, 10), [True] * 10)
 
     def test_timeout(self):
         lock = ext.lock_new()
@@ -82,7 +69,7 @@ class Storage(unittest.TestCase):
                     return False
             return before == 0
 
-        self.assertEqual(in_threads(own), [True] * 10)
+        self.assertEqual(in_threads(own, 10), [True] * 10)
         self.assertEqual(ext.tss_get(), 99)
 
 
@@ -99,7 +86,7 @@ class GILState(unittest.TestCase):
             ext.call_with_gil(lambda: calls.append(i))
             return calls == [i]
 
-        self.assertEqual(in_threads(run), [True] * 10)
+        self.assertEqual(in_threads(run, 10), [True] * 10)
 
     def test_in_a_thread_of_c(self):
         done = threading.Semaphore(0)
@@ -135,7 +122,7 @@ class Ident(unittest.TestCase):
             return mine if mine == (threading.get_ident(),
                                     threading.get_native_id()) else None
 
-        found = in_threads(ids)
+        found = in_threads(ids, 10)
         self.assertNotIn(None, found)
         for part in zip(*found):
             self.assertEqual(len(set(part)), 10)
@@ -159,7 +146,7 @@ class Mutex(unittest.TestCase):
                 ext.mutex_unlock()
             return True
 
-        self.assertEqual(in_threads(count), [True] * 10)
+        self.assertEqual(in_threads(count, 10), [True] * 10)
 
 
 if __name__ == '__main__':

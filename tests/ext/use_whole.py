@@ -20,24 +20,10 @@ import unittest
 
 import whole
 import whole_cxx
+from in_threads import in_threads
 
 # What has not come after so many seconds is lost.
 LOST = 50
-
-
-def in_threads(function, count=6):
-    """Call function(i) in that many threads; return what they returned."""
-    results = [None] * count
-
-    def run(i):
-        results[i] = function(i)
-
-    threads = [threading.Thread(target=run, args=(i,)) for i in range(count)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    return results
 
 
 class Others:
@@ -100,7 +86,7 @@ class IdentityTest(unittest.TestCase):
             barrier.wait()
             return ident, native_id
 
-        ids = in_threads(check)
+        ids = in_threads(check, 6)
         for part in zip(*ids):
             self.assertEqual(len(set(part)), 6)
 
@@ -123,7 +109,7 @@ class IdentityTest(unittest.TestCase):
                     value)
             return True
 
-        self.assertEqual(in_threads(check), [True] * 6)
+        self.assertEqual(in_threads(check, 6), [True] * 6)
         # Their destructors run when the threads end.
         wait_until(lambda: whole.count_destroyed() == before + 6)
 
@@ -132,7 +118,7 @@ class IdentityTest(unittest.TestCase):
             return [whole.alternate_stack(lambda: time.sleep(0.002))
                     for _ in range(5)]
 
-        self.assertEqual(in_threads(check), [[True] * 5] * 6)
+        self.assertEqual(in_threads(check, 6), [[True] * 5] * 6)
 
 
 class CxxTest(unittest.TestCase):
@@ -177,7 +163,7 @@ class LockTest(unittest.TestCase):
                                       "error-checking mutex", "rwlock")):
             with self.subTest(kind), Others() as others:
                 naps = others.naps
-                self.assertEqual(in_threads(lambda i: whole.enter(which, 20000)),
+                self.assertEqual(in_threads(lambda i: whole.enter(which, 20000), 6),
                                  [(0, 0)] * 6)
                 self.assertEqual(whole.take_most_inside(), 1)
                 # Those who wait for it stop nobody else.
