@@ -110,9 +110,10 @@ typedef struct _PyPth_thread {
     /* How long its calls without the GIL take (pth_takeover.c) */
     char nogil;                   // has dropped the GIL
     struct _gil_runtime_state *gil;       // that it has taken last
-    char long_calls;              // above 1: its last ones took long
-    char waited;                  // has waited since it dropped the GIL
-    uint64_t dropped_at;          // in ticks
+    char long_calls;              // above 0: one of its last ones took long
+    char in_call;                 // is in one,
+#define PTH_WAITED 2              // and has waited in the backend
+    uint64_t dropped_at;          // when it began, in ticks, or 0
 
     /* The thread itself (pth_thread.c) */
     struct _PyPth_thread *all_next, *all_prev;
@@ -354,7 +355,7 @@ extern void _PyPth_CameBack(_PyPth_thread *self);
 extern int _PyPth_LookAround(int slice_ended);
 // Make room for the deadlines of `nthreads` threads.  Return 0, or -1.
 extern int _PyPth_ReserveTimers(int nthreads);
-// Somebody waits for a descriptor, has a deadline, or can run.
+// Somebody waits for a descriptor, or has a deadline.
 extern int _PyPth_SomeoneWaits(void);
 // Somebody can run.
 extern int _PyPth_AnyReady(void);
@@ -404,7 +405,9 @@ extern char _PyPth_tss_keys[];
 extern int _PyPth_StartKernel(void *(*func)(void *));
 // See that the monitor runs.  Return 0, or -1 and errno.
 extern int _PyPth_StartMonitor(void);
-// The process has something to do: the monitor shall watch.
+// The process has something to do: the monitor shall watch.  While threads hand
+// over to each other it need not be told, even if it has a nap.
+#define _PyPth_SLEEPS 1
 extern volatile int _PyPth_monitor_sleeps;
 extern void _PyPth_WakeMonitor(void);
 // In the child of a fork.

@@ -23,10 +23,17 @@
 #define TICK_NS 1000000
 // It goes to sleep after so many looks that had nothing to look after.
 #define QUIET_TICKS 20
+// While threads hand over to each other all the time, and so many looks have
+// found nothing to do, it naps in between: a look costs 20 us of the other
+// processors' time on a virtual machine.
+#define CALM_TICKS 1000
+#define CALM_ENTRIES 100          // of the backend, in a tick
+#define NAP_NS 20000000
 
 static unsigned long slice_us = DEFAULT_SLICE;
 static int has_monitor = 0;
 volatile int _PyPth_monitor_sleeps = 0;
+#define NAPS 2
 
 void
 _PyPth_SetSlice(unsigned long us)
@@ -37,10 +44,8 @@ _PyPth_SetSlice(unsigned long us)
 void
 _PyPth_WakeMonitor(void)
 {
-    int sleeps = 1;
     if (_PyPth_monitor_sleeps
-        && _Py_atomic_compare_exchange_int((int *)&_PyPth_monitor_sleeps,
-                                           &sleeps, 0))
+        && _Py_atomic_exchange_int((int *)&_PyPth_monitor_sleeps, 0) != 0)
     {
         (void)_PyPth_Futex((int *)&_PyPth_monitor_sleeps, FUTEX_WAKE_PRIVATE,
                            1, NULL);
@@ -63,6 +68,8 @@ static unsigned long slice_switches;
 static PyTime_t slice_start;      // and since when
 static PyTime_t turn_start;       // when threads that compute had theirs
 static PyTime_t asked;            // when it was asked for its GIL, or 0
+static int calm = 0;              // looks that found nothing to do
+static int brisk = 0;             // threads handed over since the last one
 
 // Streams are checked after so many ticks, see pth_poll.c.
 #define CHECK_TICKS 8
@@ -117,10 +124,12 @@ look(void)
     if (!runs || _PyPth_nthreads <= 1) {
         _PyPth_Unlock();
         seen = NULL;
+        calm = 0;
         return (gils && thread != _PyPth_IDLE) || _PyPth_nwanting > 0
                || _PyPth_deferred;
     }
     int stuck = (thread == seen && _PyPth_entries == seen_entries);
+    brisk = (_PyPth_entries - seen_entries >= CALM_ENTRIES);
     note_slice(thread, t);
     _PyPth_CollectSignals();
     int others = _PyPth_LookAround(0);
@@ -133,8 +142,9 @@ look(void)
         _PyPth_CheckWaits();
     }
 #endif
-    int taken = 0;
+    int taken = 0, overdue = 0;
     if (others) {
+        overdue = (t - slice_start >= slice || _PyPth_SomeoneComputes());
         if (stuck && (thread->nogil
                       || (asked != 0
                           && (t - asked >= slice || !computes()))))
@@ -162,8 +172,9 @@ look(void)
             _PyPth_EndSliceOf(thread, 1);
         }
     }
-    int watch = others || gils || _PyPth_nwanting > 0 || _PyPth_masks_differ
+    int watch = gils || _PyPth_nwanting > 0 || _PyPth_masks_differ
                 || _PyPth_deferred || _PyPth_SomeoneWaits();
+    calm = (watch || overdue) ? 0 : calm + brisk;
     seen = thread;
     if (taken) {
         // The new carrier has the lock.
@@ -175,7 +186,7 @@ look(void)
         // Unlocking counts.
         seen_entries = _PyPth_entries;
     }
-    return watch;
+    return watch || others;
 }
 
 static void
@@ -183,6 +194,20 @@ sleep_ns(long ns)
 {
     struct timespec ts = {0, ns};
     (void)syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &ts, NULL);
+}
+
+// Until _PyPth_WakeMonitor(), or for that long.
+static void
+nap(void)
+{
+    struct timespec ts = {0, NAP_NS};
+    _Py_atomic_store_int((int *)&_PyPth_monitor_sleeps, NAPS);
+    if (_PyPth_Futex((int *)&_PyPth_monitor_sleeps, FUTEX_WAIT_PRIVATE, NAPS,
+                     &ts) != -ETIMEDOUT)
+    {
+        calm = 0;
+    }
+    _PyPth_monitor_sleeps = 0;
 }
 
 static void
@@ -210,19 +235,25 @@ watch(void *Py_UNUSED(arg))
         if (slice_us * 1000 < TICK_NS) {
             ns = Py_MAX((long)slice_us * 1000, 100000);
         }
-        sleep_ns(ns);
+        if (calm < CALM_TICKS || !brisk) {
+            sleep_ns(ns);
+        }
+        else {
+            nap();
+        }
         if (_PyPth_no_threads) {
             _PyPth_ExitWithLast();
             continue;
         }
         quiet = look() ? 0 : quiet + 1;
         if (quiet > QUIET_TICKS) {
-            _Py_atomic_store_int((int *)&_PyPth_monitor_sleeps, 1);
+            _Py_atomic_store_int((int *)&_PyPth_monitor_sleeps, _PyPth_SLEEPS);
             // Something may have begun just before.
             if (!look()) {
                 while (_PyPth_monitor_sleeps) {
                     (void)_PyPth_Futex((int *)&_PyPth_monitor_sleeps,
-                                       FUTEX_WAIT_PRIVATE, 1, NULL);
+                                       FUTEX_WAIT_PRIVATE, _PyPth_SLEEPS,
+                                       NULL);
                 }
             }
             _PyPth_monitor_sleeps = 0;
@@ -275,5 +306,6 @@ _PyPth_ForgetMonitor(void)
 {
     has_monitor = 0;
     _PyPth_monitor_sleeps = 0;
+    calm = 0;
     seen = slice_of = NULL;
 }

@@ -1040,7 +1040,7 @@ _PyPth_FinishIdle(void)
     _PyPth_LockSlowly();
     assert(_PyPth_after == _PyPth_IDLE);
     _PyPth_after = _PyPth_current;
-    if (_PyPth_monitor_sleeps) {
+    if (_PyPth_monitor_sleeps == _PyPth_SLEEPS) {
         _PyPth_WakeMonitor();
     }
 }

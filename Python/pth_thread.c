@@ -267,6 +267,53 @@ count_loads(struct dl_phdr_info *info, size_t Py_UNUSED(size), void *data)
     return 1;
 }
 
+// What a thread has for pthread keys lies in blocks.  The C library tells
+// debuggers where it has the array of those that there are (glibc,
+// nptl_db/structs.def): to ask for each key would take as long as the rest of a
+// short thread's life.
+#define BLOCK_KEYS 32             // nptl/descr.h, PTHREAD_KEY_2NDLEVEL_SIZE
+#define NBLOCKS (PTHREAD_KEYS_MAX / BLOCK_KEYS)
+
+typedef struct {                  // the same, struct pthread_key_data
+    uintptr_t seq;
+    void *data;
+} key_data;
+
+// Those of the calling thread.
+static inline key_data *const *
+key_blocks(const uint32_t *desc)
+{
+    return (key_data *const *)((char *)pthread_self() + desc[2]);
+}
+
+// Its description: bits, how often, and the offset.  NULL: it is not known, or not
+// what it was when this was written.
+static const uint32_t *
+find_key_blocks(void)
+{
+    static const uint32_t *found = NULL;
+    static char looked = 0;
+    pthread_key_t key;
+    if (looked) {
+        return found;
+    }
+    looked = 1;
+    const uint32_t *desc = dlsym(RTLD_DEFAULT, "_thread_db_pthread_specific");
+    if (desc != NULL
+        && desc[0] * desc[1] == 8 * sizeof(void *) * NBLOCKS
+        && pthread_key_create(&key, NULL) == 0)
+    {
+        if (pthread_setspecific(key, &looked) == 0) {
+            const key_data *block = key_blocks(desc)[key / BLOCK_KEYS];
+            if (block != NULL && block[key % BLOCK_KEYS].data == &looked) {
+                found = desc;
+            }
+        }
+        (void)pthread_key_delete(key);
+    }
+    return found;
+}
+
 // Has nobody but the C library and Python kept anything for the calling
 // thread?  Then its kernel thread may be used for another one, for whom all is
 // new.  What Python has kept is forgotten.
@@ -285,8 +332,12 @@ is_clean(void)
     if (others > 0) {
         return 0;
     }
+    const uint32_t *desc = find_key_blocks();
     for (pthread_key_t key = 0; key < PTHREAD_KEYS_MAX; key++) {
-        if (pthread_getspecific(key) != NULL) {
+        if (desc != NULL && key_blocks(desc)[key / BLOCK_KEYS] == NULL) {
+            key += BLOCK_KEYS - 1;
+        }
+        else if (pthread_getspecific(key) != NULL) {
             if (!_PyPth_tss_keys[key]) {
                 return 0;
             }

@@ -438,6 +438,14 @@ monotonic(void)
 }
 
 PyTime_t
+_PyPth_CoarseTime(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (PyTime_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+PyTime_t
 _PyPth_Deadline(PyTime_t ns)
 {
     return ns < 0 ? _PyPth_FOREVER : _PyTime_Add(monotonic(), ns);
@@ -571,7 +579,7 @@ _PyPth_MakeReady(_PyPth_thread *thread)
     if (_PyPth_after == _PyPth_IDLE) {
         _PyPth_KickIdle();
     }
-    else if (_PyPth_monitor_sleeps) {
+    else if (_PyPth_monitor_sleeps == _PyPth_SLEEPS) {
         _PyPth_WakeMonitor();
     }
 }
@@ -645,8 +653,7 @@ _PyPth_FirstWoken(void)
 int
 _PyPth_SomeoneWaits(void)
 {
-    return ntimers > 0 || _PyPth_nfds_waiting > 0
-           || woken_head != NULL || nready > 0;
+    return ntimers > 0 || _PyPth_nfds_waiting > 0;
 }
 
 // How long idle() waits.
@@ -810,7 +817,9 @@ begin_wait(_PyPth_thread *self, PyTime_t deadline, int flags)
 {
     assert(!self->waiting);
     self->waiting = 1;
-    self->waited = 1;
+    if (self->in_call) {
+        self->in_call = PTH_WAITED;
+    }
     self->computes = 0;
     self->result = 0;
     self->flags = (char)flags;
@@ -1036,6 +1045,33 @@ _PyPth_Yield(void)
 
 /* The GIL */
 
+// What a thread takes for long: so many steps of the clock.  The monitor
+// measures how long a step is.
+uint64_t _PyPth_long_ticks = 150000;
+
+// The next call without the GIL is to be timed: the monitor says so in each
+// tick, and hand-offs need not look at the clock.
+volatile int _PyPth_time_calls = 0;
+
+// After a long one a thread makes room for so many calls that are not.
+#define LONG_CALLS 8
+
+// The call that the thread has made without the GIL is over.
+static inline void
+end_call(_PyPth_thread *self)
+{
+    if (self->in_call == 1 && self->dropped_at != 0
+        && _PyPth_ReadTicks() - self->dropped_at > _PyPth_long_ticks)
+    {
+        self->long_calls = LONG_CALLS;
+    }
+    else if (self->in_call && self->long_calls > 0) {
+        self->long_calls--;
+    }
+    self->in_call = 0;
+    self->dropped_at = 0;
+}
+
 static _PyPth_cond *waited_gils;
 
 void
@@ -1046,6 +1082,9 @@ _PyPth_CondWait(_PyPth_cond *cond)
         cond->since = 0;
         cond->next_waited = waited_gils;
         waited_gils = cond;
+    }
+    if (_PyPth_self != NULL) {
+        end_call(_PyPth_self);
     }
     // Nobody else asks the holder.  Without memory for it, waiting is all.
     (void)_PyPth_StartMonitor();
@@ -1121,14 +1160,6 @@ _PyPth_EndSliceOf(_PyPth_thread *thread, int only_look)
     }
 }
 
-// What a thread takes for long: so many steps of the clock.  The monitor
-// measures how long a step is.
-uint64_t _PyPth_long_ticks = 150000;
-
-// The next call without the GIL is to be timed: the monitor says so in each
-// tick, and hand-offs need not look at the clock.
-volatile int _PyPth_time_calls = 0;
-
 void
 _PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
 {
@@ -1143,7 +1174,7 @@ _PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
         if (_PyPth_nthreads <= 1) {
             return;
         }
-        self->waited = 0;
+        self->in_call = 1;
         if (_PyPth_lock == self) {
             if (_PyPth_slice_expired) {
                 _PyPth_Lock();
@@ -1153,7 +1184,7 @@ _PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
                 _PyPth_Unlock();
                 self->nogil = 1;
             }
-            else if (self->long_calls > 1
+            else if (self->long_calls > 0
                      && (woken_head != NULL || nready > 0))
             {
                 _PyPth_Lock();
@@ -1183,7 +1214,7 @@ _PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
         }
         _PyPth_Unlock();
     }
-    if (self != NULL && _PyPth_time_calls) {
+    if (self != NULL && (_PyPth_time_calls || self->long_calls > 0)) {
         _PyPth_time_calls = 0;
         self->dropped_at = _PyPth_ReadTicks();
     }
@@ -1211,17 +1242,7 @@ _PyPth_GILTaken(struct _gil_runtime_state *gil)
         }
     }
     self->nogil = 0;
-    if (self->dropped_at != 0) {
-        if (!self->waited) {
-            if (_PyPth_ReadTicks() - self->dropped_at > _PyPth_long_ticks) {
-                self->long_calls = 2;
-            }
-            else if (self->long_calls > 0) {
-                self->long_calls--;
-            }
-        }
-        self->dropped_at = 0;
-    }
+    end_call(self);
 }
 
 void

@@ -178,10 +178,13 @@ PyThread_allocate_lock(void)
     return (PyThread_type_lock)PyMem_RawCalloc(1, sizeof(pth_lock));
 }
 
+// A compare-and-swap that is bound to fail costs as much as another one, and
+// hand-offs have three of them: so look first.
 static inline int
 lock_change(pth_lock *lock, uint8_t from, uint8_t to)
 {
-    return _Py_atomic_compare_exchange_uint8(&lock->word, &from, to);
+    return _Py_atomic_load_uint8_relaxed(&lock->word) == from
+           && _Py_atomic_compare_exchange_uint8(&lock->word, &from, to);
 }
 
 // Forget the waiters that a fork left behind in the parent.
@@ -278,7 +281,9 @@ acquire_contended(pth_lock *lock, PY_TIMEOUT_T microseconds, int intr_flag)
                 break;
             }
         }
-        else if (lock_change(lock, word, word | WAITERS)) {
+        else if ((word & WAITERS)
+                 || lock_change(lock, word, word | WAITERS))
+        {
             lock->users++;
             status = wait_for_lock(lock, deadline, flags);
             if (--lock->users == 0) {

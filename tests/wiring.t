@@ -99,6 +99,11 @@ variable() {
     sed -n "s/^$1=[[:space:]]*//p" "$dir/Makefile"
 }
 
+# Where LIBS names the library $1.
+needed() {
+    echo "-Wl,--push-state,--no-as-needed $1 -Wl,--pop-state"
+}
+
 # What thread.o depends on.
 thread_headers() {
     sed -n 's/^Python\/thread\.o: *//p' "$dir/Makefile"
@@ -282,7 +287,7 @@ accepted "PREFIX"
 uses "PREFIX" "$prefix/lib/libpth.so.20"
 like "PREFIX: its header" "$(variable CONFIGURE_CFLAGS_NODIST)" "(^| )-I$prefix/include( |\$)"
 like "PREFIX: the library by its name, and where it is at run time" "$(variable LIBS)" \
-    "^$prefix/lib/libpth\\.so -Wl,-rpath,$prefix/lib( |\$)"
+    "^$(needed "$prefix/lib/libpth.so") -Wl,-rpath,$prefix/lib( |\$)"
 like "PREFIX: python looks there first" "$(variable PY_CORE_LDFLAGS)" "^-Wl,-rpath,$prefix/lib( |\$)"
 like "PREFIX: the summary says so" "$out" "GNU Pth threads \\($prefix/lib/libpth\\.so\\)"
 unlike "PREFIX: not for extension modules" \
@@ -291,8 +296,11 @@ is "PREFIX: the same pyconfig.h as without" \
     "$(diff "$tmp/stock.pyconfig.h" "$dir/pyconfig.h" | grep -c '^[<>]')" 4
 for f in Misc/python.pc Misc/python-embed.pc; do
     like "PREFIX: $f tells those who embed" "$(cat "$dir/$f")" \
-        "^Libs\\.private: .*$prefix/lib/libpth\\.so -Wl,-rpath,$prefix/lib"
+        "^Libs\\.private: .*$(needed "$prefix/lib/libpth.so") -Wl,-rpath,$prefix/lib"
 done
+# shellcheck disable=SC2046
+ok "PREFIX: programs that name libraries before what needs them have it" \
+    $CC -Wl,--as-needed $(variable LIBS) -o "$tmp/which" "$tmp/which.c"
 # With -C the results of one PREFIX are in the cache of the next run.
 system_has system
 run configure_here --with-pth
@@ -423,10 +431,11 @@ cross() {
 # What is linked for the other machine does not start on this one.
 run cross "${build%%-*}-other-linux-gnu" --with-pth
 accepted "cross-compiling, the compiler's own libpth"
-like "cross-compiling, the compiler's own libpth: -lpth" "$(variable LIBS)" '^-lpth( |$)'
+like "cross-compiling, the compiler's own libpth: -lpth" "$(variable LIBS)" "^$(needed -lpth)( |\$)"
 run cross "${build%%-*}-other-linux-gnu" --with-pth="$tmp/local"
 accepted "cross-compiling, PREFIX"
-like "cross-compiling, PREFIX: that one" "$(variable LIBS)" "^$tmp/local/lib/libpth\\.so -Wl,-rpath,$tmp/local/lib"
+like "cross-compiling, PREFIX: that one" "$(variable LIBS)" \
+    "^$(needed "$tmp/local/lib/libpth.so") -Wl,-rpath,$tmp/local/lib"
 for host in wasm32-unknown-wasi:WASI wasm32-unknown-emscripten:Emscripten; do
     run cross "${host%:*}" --with-pth
     refused "${host#*:}" "--with-pth does not work on ${host#*:}: build for Linux"

@@ -131,6 +131,11 @@ extern _PyPth_result _PyPth_WaitFds(struct pollfd *fds, unsigned long nfds,
 extern int _PyPth_Wake(_PyPth_queue *queue);
 extern int _PyPth_WakeAll(_PyPth_queue *queue);
 
+// Nanoseconds of the monotonic clock, some milliseconds late: enough to be fair to
+// who waits for a lock (lock.c), and hand-offs need not read the processor's
+// clock, which is slow on virtual machines.
+extern PyTime_t _PyPth_CoarseTime(void);
+
 // The deadline that lies `ns` nanoseconds ahead (`ns` < 0: never).
 extern PyTime_t _PyPth_Deadline(PyTime_t ns);
 

@@ -747,6 +747,34 @@ class StateTest(ScriptMixin, unittest.TestCase):
             for key in keys:
                 api.PyThread_delete_key(key)
 
+    def test_a_new_thread_has_no_values_for_keys_of_libraries(self):
+        # However many there are.  A finished thread's kernel thread may be
+        # used again.
+        libc = ctypes.CDLL(None)
+        libc.pthread_getspecific.restype = ctypes.c_void_p
+        libc.pthread_setspecific.argtypes = [ctypes.c_uint, ctypes.c_void_p]
+        keys = []
+        try:
+            for _ in range(300):
+                key = ctypes.c_uint()
+                self.assertEqual(
+                    libc.pthread_key_create(ctypes.byref(key), None), 0)
+                keys.append(key.value)
+
+            def check(key):
+                found = [libc.pthread_getspecific(k) for k in keys]
+                self.assertEqual(found, [None] * len(keys))
+                self.assertEqual(libc.pthread_setspecific(key, 1), 0)
+                return True
+
+            for key in keys[0], keys[30], keys[100], keys[-1]:
+                for _ in range(3):
+                    self.assertEqual(run_threads(1, lambda i: check(key)),
+                                     [True])
+        finally:
+            for key in keys:
+                libc.pthread_key_delete(key)
+
     def test_a_deleted_key_leaves_no_values(self):
         api = ctypes.pythonapi
         api.PyThread_get_key_value.restype = ctypes.c_void_p
@@ -1763,6 +1791,39 @@ class StuckTest(ScriptMixin, unittest.TestCase):
             join(threads)
             """)
         self.assertEqual(out, "counted")
+
+    def test_hand_offs_after_long_calls(self):
+        # A thread whose calls took long makes room at once, which takes kernel
+        # threads that wait.  It does not go on so when it waits for locks.
+        out = self.run_stuck("""
+            def switches():
+                n = 0
+                for task in os.listdir("/proc/self/task"):
+                    with open(f"/proc/self/task/{task}/status") as f:
+                        n += sum(int(line.split()[1]) for line in f
+                                 if line.startswith("voluntary"))
+                return n
+            ping, pong = threading.Lock(), threading.Lock()
+            ping.acquire()
+            pong.acquire()
+            def answer():
+                for _ in range(2100):
+                    ping.acquire()
+                    pong.release()
+            threads = start(answer)
+            def hand_over(n):
+                for _ in range(n):
+                    ping.release()
+                    pong.acquire()
+            hand_over(100)
+            for _ in range(100):
+                libc.usleep(200)
+            before = switches()
+            hand_over(2000)
+            print(switches() - before)
+            join(threads)
+            """)
+        self.assertLess(int(out), 1000)
 
     def test_a_mutex_of_c(self):
         # Its owner waits in Python, the others in C.
