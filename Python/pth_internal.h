@@ -284,6 +284,8 @@ extern void _PyPth_FreeWanted(void);
 // thread that runs on it.
 extern void _PyPth_SetKernelMask(_PyPth_thread *kernel, const sigset_t *mask);
 extern void _PyPth_SetAltstack(_PyPth_thread *kernel, _PyPth_thread *thread);
+// The top of a stack for a kernel thread to park on, for ever, or NULL.  Locked.
+extern void *_PyPth_NewPark(void);
 // A stack for a thread's stub, of `size` bytes, or NULL.
 extern char *_PyPth_NewStub(size_t *size);
 extern void _PyPth_FreeStub(char *stack);
@@ -351,10 +353,14 @@ extern void _PyPth_BlockForOwn(_PyPth_thread *self);
 extern int _PyPth_nwanting;               // threads that do
 // The bookkeeping when Pth has come to a thread.
 extern void _PyPth_CameBack(_PyPth_thread *self);
+// How long descriptors and deadlines may go unlooked at while somebody runs.
+#define _PyPth_POLL_NS 200000
 // Look who can go on by now.  Return true if somebody can.
 extern int _PyPth_LookAround(int slice_ended);
 // Make room for the deadlines of `nthreads` threads.  Return 0, or -1.
 extern int _PyPth_ReserveTimers(int nthreads);
+// The first deadline, or _PyPth_FOREVER.
+extern PyTime_t _PyPth_FirstDeadline(void);
 // Somebody waits for a descriptor, or has a deadline.
 extern int _PyPth_SomeoneWaits(void);
 // Somebody can run.
@@ -435,6 +441,10 @@ extern int _PyPth_PollFds(volatile struct timespec *timeout,
 #if SIZEOF_LONG == 8
 #  define _PyPth_TIMEOUT_IN_PLACE
 #endif
+// What to ask poll() for to know when it has something to find.  Return the number
+// of descriptors, 0 if they are too many.
+#define _PyPth_FEW_FDS 9
+extern nfds_t _PyPth_CopyFds(struct pollfd *fds);
 // The descriptors from `first` to `last` are about to be closed.  Not locked.
 extern void _PyPth_ClosingFds(unsigned int first, unsigned int last);
 // In the child of a fork.

@@ -18,7 +18,9 @@
 
 #define DEFAULT_SLICE 5000        // as DEFAULT_INTERVAL in ceval_gil.c
 
-// How often it looks.  A thread that blocks is found out after one to two of
+// How often it looks.  While threads wait for descriptors or deadlines, it looks
+// as soon as one is due, but not sooner than _PyPth_POLL_NS after the last time.
+// A thread that blocks is found out after one to two of
 // these.
 #define TICK_NS 1000000
 // It goes to sleep after so many looks that had nothing to look after.
@@ -71,6 +73,12 @@ static PyTime_t asked;            // when it was asked for its GIL, or 0
 static int calm = 0;              // looks that found nothing to do
 static int brisk = 0;             // threads handed over since the last one
 
+// What it waits for between two looks, besides time: descriptors that threads wait
+// for, and until when.
+static struct pollfd fds[_PyPth_FEW_FDS];
+static nfds_t nfds = 0;
+static PyTime_t deadline = _PyPth_FOREVER;
+
 // Streams are checked after so many ticks, see pth_poll.c.
 #define CHECK_TICKS 8
 static int unchecked_ticks = 0;
@@ -109,6 +117,8 @@ look(void)
     }
     _PyPth_Lock();
     thread = _PyPth_after;
+    nfds = 0;
+    deadline = _PyPth_FOREVER;
     PyTime_t t = now();
     PyTime_t slice = (PyTime_t)slice_us * 1000;
     int gils = _PyPth_CheckGILs(t, slice);
@@ -175,6 +185,8 @@ look(void)
     int watch = gils || _PyPth_nwanting > 0 || _PyPth_masks_differ
                 || _PyPth_deferred || _PyPth_SomeoneWaits();
     calm = (watch || overdue) ? 0 : calm + brisk;
+    nfds = _PyPth_CopyFds(fds);
+    deadline = _PyPth_FirstDeadline();
     seen = thread;
     if (taken) {
         // The new carrier has the lock.
@@ -194,6 +206,25 @@ sleep_ns(long ns)
 {
     struct timespec ts = {0, ns};
     (void)syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &ts, NULL);
+}
+
+// From one look to the next, in the common case.
+static void
+rest(long ns)
+{
+    if ((nfds == 0 && deadline == _PyPth_FOREVER) || ns <= _PyPth_POLL_NS) {
+        sleep_ns(ns);
+        return;
+    }
+    sleep_ns(_PyPth_POLL_NS);
+    PyTime_t left = ns - _PyPth_POLL_NS;
+    if (deadline != _PyPth_FOREVER) {
+        left = Py_MIN(left, deadline - now());
+    }
+    if (left > 0) {
+        struct timespec ts = {0, (long)left};
+        (void)syscall(SYS_ppoll, fds, nfds, &ts, NULL, (size_t)(_NSIG / 8));
+    }
 }
 
 // Until _PyPth_WakeMonitor(), or for that long.
@@ -236,7 +267,7 @@ watch(void *Py_UNUSED(arg))
             ns = Py_MAX((long)slice_us * 1000, 100000);
         }
         if (calm < CALM_TICKS || !brisk) {
-            sleep_ns(ns);
+            rest(ns);
         }
         else {
             nap();
@@ -307,5 +338,7 @@ _PyPth_ForgetMonitor(void)
     has_monitor = 0;
     _PyPth_monitor_sleeps = 0;
     calm = 0;
+    nfds = 0;
+    deadline = _PyPth_FOREVER;
     seen = slice_of = NULL;
 }

@@ -20,7 +20,7 @@
 // Up to so many descriptors are asked for in ppoll().  Registering a
 // descriptor anew costs one system call a wait, about as much as ten more in a
 // ppoll().
-#define FEW 8
+#define FEW (_PyPth_FEW_FDS - 1)
 
 // A thread that waits for more than this would spend longer on registering
 // them: it stays with ppoll().
@@ -621,6 +621,28 @@ _PyPth_RemoveFds(_PyPth_thread *thread)
     thread->fds = NULL;
 }
 
+// All that are waited for, into `p`.  Return the end.
+static struct pollfd *
+copy_fds(struct pollfd *p)
+{
+    if (nregistered > 0) {
+        p->fd = epfd;
+        p->events = POLLIN;
+        p++;
+    }
+    for (_PyPth_thread *t = direct_head; t != NULL; t = t->fds_next) {
+        memcpy(p, t->fds, t->nfds * sizeof(*p));
+        p += t->nfds;
+    }
+    return p;
+}
+
+nfds_t
+_PyPth_CopyFds(struct pollfd *fds)
+{
+    return ndirect > FEW ? 0 : (nfds_t)(copy_fds(fds) - fds);
+}
+
 int
 _PyPth_PollFds(volatile struct timespec *timeout, const sigset_t *mask)
 {
@@ -634,16 +656,7 @@ _PyPth_PollFds(volatile struct timespec *timeout, const sigset_t *mask)
         return interrupted;
     }
     struct timespec zero = {0, 0};
-    struct pollfd *p = pollset;
-    if (nregistered > 0) {
-        p->fd = epfd;
-        p->events = POLLIN;
-        p++;
-    }
-    for (_PyPth_thread *t = direct_head; t != NULL; t = t->fds_next) {
-        memcpy(p, t->fds, t->nfds * sizeof(*p));
-        p += t->nfds;
-    }
+    struct pollfd *p = copy_fds(pollset);
     unsigned int before = direct_changes;
     if (timeout != NULL) {
         pollset_busy = 1;

@@ -246,7 +246,7 @@ at_home(_PyPth_thread *self, _PyPth_thread *on)
 }
 
 
-/* Stacks for stubs */
+/* Stacks for stubs, and to park on */
 
 #define STUB_SIZE ((size_t)64 << 10)
 
@@ -295,6 +295,32 @@ _PyPth_NewStub(size_t *size)
 {
     *size = STUB_SIZE - 64;       // but the link
     return new_stub();
+}
+
+// A kernel thread's stack while it is parked.  Nothing is written there but the
+// frame of a signal handler, so it takes no memory.
+#define PARKS 64
+
+void *
+_PyPth_NewPark(void)
+{
+    static char *parks;
+    static int left = 0;
+    size_t room = ((size_t)sysconf(_SC_MINSIGSTKSZ) + 2048 + 15)
+                  & ~(size_t)15;
+    if (left == 0) {
+        char *base = mmap(NULL, PARKS * room, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+                          | MAP_STACK, -1, 0);
+        if (base == MAP_FAILED) {
+            return NULL;
+        }
+        parks = base;
+        left = PARKS;
+    }
+    left--;
+    parks += room;
+    return parks;
 }
 
 static void run_stub(void);

@@ -362,12 +362,17 @@ new_record(void)
     if (thread != NULL) {
         free_records = thread->parked_next;
         _PyPth_thread *next = thread->record_next;
+        void *park_sp = thread->k.park_sp;
         memset(thread, 0, sizeof(*thread));
         thread->record_next = next;
+        thread->k.park_sp = park_sp;
     }
     else {
         thread = calloc(1, sizeof(*thread));
-        if (thread == NULL) {
+        if (thread == NULL
+            || (thread->k.park_sp = _PyPth_NewPark()) == NULL)
+        {
+            free(thread);
             return NULL;
         }
         _PyPth_AddRecord(thread);
@@ -543,14 +548,8 @@ static void *
 run_thread(void *arg)
 {
     _PyPth_thread *self = arg;
-    // Where its kernel thread waits while others run on the rest: nothing is
-    // written there but the frame of a signal handler.
-    size_t room = (size_t)sysconf(_SC_MINSIGSTKSZ) + 2048;
-    char *park = alloca(room);
-    __asm__ volatile("" : : "r"(park) : "memory");
     _PyPth_InitKernel(self);
     _PyPth_LeaveRseq();
-    self->k.park_sp = (void *)((uintptr_t)(park + room) & ~(uintptr_t)15);
     self->out = 1;
     self->on = self;
     self->busy = 1;

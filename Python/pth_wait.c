@@ -464,10 +464,6 @@ wake_timers(PyTime_t now)
 
 static PyTime_t last_poll = 0;
 
-// How long descriptors may go unlooked at while threads hand the GIL to each
-// other and nobody's slice ends.
-#define POLL_INTERVAL ((PyTime_t)500 * 1000)
-
 
 /* Signals.  Python's handlers run in the main thread, wherever the kernel
    delivered the signal: if it waits, its wait has to end. */
@@ -617,7 +613,7 @@ _PyPth_LookAround(int slice_ended)
         }
 #endif
         if (_PyPth_nfds_waiting > 0
-            && (slice_ended || now - last_poll >= POLL_INTERVAL))
+            && (slice_ended || now - last_poll >= _PyPth_POLL_NS))
         {
             (void)_PyPth_PollFds(NULL, NULL);
             last_poll = now;
@@ -648,6 +644,12 @@ _PyPth_thread *
 _PyPth_FirstWoken(void)
 {
     return woken_head;
+}
+
+PyTime_t
+_PyPth_FirstDeadline(void)
+{
+    return ntimers > 0 ? timers[0]->deadline : _PyPth_FOREVER;
 }
 
 int
