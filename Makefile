@@ -107,6 +107,8 @@ check-aarch64: build
 # They start servers of their own on loopback, and stop them.
 programs: programs-deps build
 	@tools/get-programs "$$PTH_PYTHON" "$$PTH_BUILD/programs"
+	@tools/install-python
+	@tools/get-embedders "$$PTH_BUILD/installed/prefix/bin/python3" "$$PTH_BUILD/embedders"
 	@env --default-signal=INT,QUIT,PIPE prove tests/programs/
 
 programs-deps: build-dir

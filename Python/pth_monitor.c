@@ -194,9 +194,8 @@ look(void)
         seen = NULL;
     }
     else {
-        _PyPth_Unlock();
-        // Unlocking counts.
         seen_entries = _PyPth_entries;
+        _PyPth_Unlock();
     }
     return watch || others;
 }

@@ -25,6 +25,7 @@
 
 #include <dirent.h>               // closedir()
 #include <grp.h>                  // setgroups()
+#include <linux/prctl.h>          // PR_SET_NAME
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>                // fclose()
@@ -462,8 +463,11 @@ ON_OWN(STAY_IF(pthread_equal(thread, pthread_self())), int,
        (pthread_t thread, int policy, const struct sched_param *param),
        (thread, policy, param))
 
+#ifndef PR_SET_VMA                // Linux 5.17
+#  define PR_SET_VMA 0x53564d41
+#endif
+
 // <sys/prctl.h> has it with "...", which cannot be handed on.
-#define PR_SET_NAME 15
 extern int prctl(int op, unsigned long a, unsigned long b, unsigned long c,
                  unsigned long d);
 DECLARE_REAL(prctl)
@@ -472,11 +476,24 @@ MAPPED int
 prctl(int op, unsigned long a, unsigned long b, unsigned long c,
       unsigned long d)
 {
-    if (op == PR_SET_NAME) {
+    switch (op) {
+    case PR_SET_NAME:
         _PyPth_KeepNot((unsigned long)pthread_self());
         OWN;
-    }
-    else {
+        break;
+    // These only ask.
+    case PR_GET_PDEATHSIG: case PR_GET_DUMPABLE: case PR_GET_KEEPCAPS:
+    case PR_GET_TIMING: case PR_GET_NAME: case PR_GET_SECCOMP:
+    case PR_CAPBSET_READ: case PR_GET_SECUREBITS: case PR_GET_TIMERSLACK:
+    case PR_GET_CHILD_SUBREAPER: case PR_GET_NO_NEW_PRIVS:
+    case PR_GET_THP_DISABLE:
+        OWN;
+        break;
+    // These are about the process, and allocators make some of them.
+    case PR_SET_DUMPABLE: case PR_SET_PTRACER: case PR_SET_MM:
+    case PR_SET_VMA: case PR_SET_CHILD_SUBREAPER: case PR_SET_THP_DISABLE:
+        break;
+    default:
         STAY;
     }
     return real(prctl)(op, a, b, c, d);

@@ -76,7 +76,6 @@ lock_at_once(void)
 static inline void
 unlock_as(_PyPth_thread *value)
 {
-    _PyPth_entries++;
     _Py_atomic_store_ptr_release(&_PyPth_lock, value);
 }
 

@@ -30,6 +30,7 @@ GROUPS = {
     "io": "Threads in I/O",
     "busy": "Beside CPU-bound threads",
     "parallel": "C code that computes without the GIL",
+    "takeover": "C code beside threads that hand over",
     }
 
 
@@ -78,6 +79,16 @@ def handoff(kind, title, **more):
 def peer(name, title, program, args, quick=False, **peers):
     return Case("peers_" + name, "peers", title, program, args, quick=quick,
                 peers=peers)
+
+
+def takeover():
+    """A thread in C code of some length beside a ping-pong."""
+    for us, length in ((2, "2 us"), (10, "10 us"), (50, "50 us"),
+                       (200, "200 us"), (1_000, "1 ms"), (10_000, "10 ms")):
+        for what, title in (("calls", f"sha256 for {length}"),
+                            ("handoffs", "Lock ping-pong beside that")):
+            yield Case(f"takeover_{us}_{what}", "takeover", title,
+                       "takeover.py", (str(us), what))
 
 
 TWO_AND_FIVE = {STOCK_1: 2.0, STOCK_N: 5.0}
@@ -231,6 +242,8 @@ CASES = [
     parallel("sha256", "sha256 of 1 MiB, 2 threads", quick=True),
     parallel("zlib", "zlib.compress of 64 KiB, 2 threads"),
     parallel("decimal", "Decimal.sqrt, 1,000 digits, 2 threads"),
+
+    *takeover(),
 ]
 
 # The few that say most, for README.md: {name: what a newcomer calls it}.

@@ -74,7 +74,9 @@ static inline void
 _PyPth_Unlock(void)
 {
     assert(_PyPth_inside);
-    _PyPth_entries++;
+    if (_PyPth_after == _PyPth_self) {
+        _PyPth_entries++;
+    }
     _Py_atomic_store_ptr_release(&_PyPth_lock, _PyPth_after);
     _PyPth_inside = 0;
 }

@@ -223,6 +223,42 @@ class IdentityTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out.splitlines(), ["(1, 3)", "True", "True"])
 
+    def test_prctl_that_sets_nothing_for_the_thread(self):
+        # A thread that has only asked runs where the others do, and so does one
+        # whose allocator has named its memory.
+        out = self.run_ok("""
+            import ctypes, threading
+            PR_GET_TIMERSLACK, PR_SET_VMA = 30, 0x53564d41
+            libc = ctypes.CDLL(None)
+            ping, pong = threading.Lock(), threading.Lock()
+            ping.acquire()
+            pong.acquire()
+
+            def kernel_thread():
+                with open("/proc/thread-self/stat") as f:
+                    return int(f.read().split()[0])
+
+            def ask():
+                libc.prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0)
+                libc.prctl(PR_SET_VMA, 0, 0, 0, 0)
+                for _ in range(200):
+                    ping.acquire()
+                    seen.append(kernel_thread())
+                    pong.release()
+
+            seen = []
+            t = threading.Thread(target=ask)
+            t.start()
+            same = 0
+            for i in range(200):
+                ping.release()
+                pong.acquire()
+                same += (seen[i] == kernel_thread())
+            t.join()
+            print(same)
+            """)
+        self.assertGreater(int(out), 0)
+
     @unittest.skipUnless(os.getuid() == 0, "needs root, to become another user")
     def test_all_kernel_threads_change_their_user(self):
         # Whoever asks, and wherever the others are.

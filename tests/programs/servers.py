@@ -69,18 +69,23 @@ def directory(owner=None):
 
 
 @contextlib.contextmanager
-def server(command, ready, user=None, stop=signal.SIGTERM, **kwargs):
+def server(command, ready, user=None, reads_all=False, stop=signal.SIGTERM,
+           **kwargs):
     """Run a server until the with statement ends.
 
-    command  a list of words
-    ready    a function that says if the server answers
-    user     whom it runs as, if we are root
-    stop     the signal that ends it
+    command    a list of words
+    ready      a function that says if the server answers
+    user       whom it runs as, if we are root
+    reads_all  it may read what we may, nevertheless
+    stop       the signal that ends it
     """
     prefix = [need("setpriv", "util-linux"), "--pdeathsig", stop.name]
     if user is not None and os.getuid() == 0:
         group = pwd.getpwnam(user).pw_gid
         prefix += [f"--reuid={user}", f"--regid={group}", "--init-groups"]
+        if reads_all:
+            prefix += ["--inh-caps=+dac_override",
+                       "--ambient-caps=+dac_override"]
     log = tempfile.TemporaryFile("w+")
     process = subprocess.Popen(prefix + command, stdin=subprocess.DEVNULL,
                                stdout=log, stderr=log, **kwargs)
