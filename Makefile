@@ -42,7 +42,7 @@ help:
 	@echo 'make check      build, and run the tests of tests/'
 	@echo 'make check-unchanged  without the option, the overlay changes nothing'
 	@echo 'make check-fresh  make demo and make check in minimal roots of Debian (as root)'
-	@echo 'make check-aarch64  libpth and test_pth as 64-bit ARM programs, by emulation'
+	@echo 'make check-aarch64  libpth and test files of threads as 64-bit ARM programs, emulated'
 	@echo 'make programs   build, and run PostgreSQL, WSGI and FastCGI programs as tests'
 	@echo 'make regrtest   the whole test suite of CPython, and where pth differs from stock'
 	@echo 'make soak       threads that do everything at once, for SECONDS, from SEED'
