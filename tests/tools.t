@@ -314,6 +314,16 @@ usage_error "get-programs without arguments" "$top/tools/get-programs"
 run "$top/tools/get-programs" "$tmp/nothing" "$tmp/programs"
 one_error "get-programs, no python: one line" "nothing does not run: run 'make build'"
 
+# --- install-python, get-embedders
+
+usage_error "install-python, an argument" "$top/tools/install-python" "$tmp"
+run env PTH_BUILD="$tmp/nothing" "$top/tools/install-python"
+one_error "install-python, nothing is built: one line" "run 'make build' first"
+not_ok "install-python, nothing is built: nothing is made" test -e "$tmp/nothing"
+usage_error "get-embedders without arguments" "$top/tools/get-embedders"
+run "$top/tools/get-embedders" "$tmp/nothing" "$tmp/embedders"
+one_error "get-embedders, no python: one line" "nothing does not run: run tools/install-python"
+
 # --- CPYTHON=DIR
 
 # The tree stays as it is, and the build directory has no tree.
