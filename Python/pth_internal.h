@@ -361,8 +361,6 @@ extern int _PyPth_LookAround(int slice_ended);
 extern int _PyPth_ReserveTimers(int nthreads);
 // The first deadline, or _PyPth_FOREVER.
 extern PyTime_t _PyPth_FirstDeadline(void);
-// Somebody waits for a descriptor, or has a deadline.
-extern int _PyPth_SomeoneWaits(void);
 // Somebody can run.
 extern int _PyPth_AnyReady(void);
 // A thread whose slice has ended could go on.

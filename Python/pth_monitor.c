@@ -20,8 +20,7 @@
 
 // How often it looks.  While threads wait for descriptors or deadlines, it looks
 // as soon as one is due, but not sooner than _PyPth_POLL_NS after the last time.
-// A thread that blocks is found out after one to two of
-// these.
+// A thread that blocks is found out after one to two of these.
 #define TICK_NS 1000000
 // It goes to sleep after so many looks that had nothing to look after.
 #define QUIET_TICKS 20
@@ -152,6 +151,12 @@ look(void)
         _PyPth_CheckWaits();
     }
 #endif
+    // Before somebody takes over, and the lock with it.
+    nfds = _PyPth_CopyFds(fds);
+    deadline = _PyPth_FirstDeadline();
+    int watch = gils || _PyPth_nwanting > 0 || _PyPth_masks_differ
+                || _PyPth_deferred || deadline != _PyPth_FOREVER
+                || _PyPth_nfds_waiting > 0;
     int taken = 0, overdue = 0;
     if (others) {
         overdue = (t - slice_start >= slice || _PyPth_SomeoneComputes());
@@ -182,11 +187,7 @@ look(void)
             _PyPth_EndSliceOf(thread, 1);
         }
     }
-    int watch = gils || _PyPth_nwanting > 0 || _PyPth_masks_differ
-                || _PyPth_deferred || _PyPth_SomeoneWaits();
     calm = (watch || overdue) ? 0 : calm + brisk;
-    nfds = _PyPth_CopyFds(fds);
-    deadline = _PyPth_FirstDeadline();
     seen = thread;
     if (taken) {
         // The new carrier has the lock.

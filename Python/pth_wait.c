@@ -652,12 +652,6 @@ _PyPth_FirstDeadline(void)
     return ntimers > 0 ? timers[0]->deadline : _PyPth_FOREVER;
 }
 
-int
-_PyPth_SomeoneWaits(void)
-{
-    return ntimers > 0 || _PyPth_nfds_waiting > 0;
-}
-
 // How long idle() waits.
 static volatile struct timespec idle_timeout;
 
