@@ -12,6 +12,12 @@ THREADS = 8
 
 class Pybind11Test(tap.TestCase):
 
+    def check_in_threads(self, check):
+        """check(n) is true in each of the threads."""
+        self.assertEqual(tap.run_threads([lambda n=n: check(n)
+                                          for n in range(THREADS)]),
+                         [True] * THREADS)
+
     def test_callbacks(self):
         "threads of C++ call Python, beside threads of Python that do the same"
         names = set()
@@ -42,9 +48,7 @@ class Pybind11Test(tap.TestCase):
                 self.assertEqual(caught.exception.args, (n,))
             return True
 
-        self.assertEqual(tap.run_threads([lambda n=n: check(n)
-                                          for n in range(THREADS)]),
-                         [True] * THREADS)
+        self.check_in_threads(check)
 
     def test_tasks_that_throw(self):
         "what a task of std::async() throws comes to its caller"
@@ -55,9 +59,7 @@ class Pybind11Test(tap.TestCase):
                 self.assertEqual(str(caught.exception), f"{n} {i}")
             return True
 
-        self.assertEqual(tap.run_threads([lambda n=n: check(n)
-                                          for n in range(THREADS)]),
-                         [True] * THREADS)
+        self.check_in_threads(check)
 
     def test_exceptions_of_several_threads(self):
         "each thread handles its own exception while others handle theirs"
@@ -67,9 +69,7 @@ class Pybind11Test(tap.TestCase):
                 self.assertEqual(cpp.while_caught(lambda: said), [said] * 3)
             return True
 
-        self.assertEqual(tap.run_threads([lambda n=n: check(n)
-                                          for n in range(THREADS)]),
-                         [True] * THREADS)
+        self.check_in_threads(check)
 
     def test_thread_locals(self):
         "each thread has its thread_local, which is destroyed with it"
