@@ -15,6 +15,8 @@
 #   debian_cached PATTERN    print the names of these files that match
 #   debian_version           print the version of what was got last
 #   debian_unpack DIR        unpack what was got last into the new directory DIR
+#   debian_setuptools CACHE  have Debian 13's setuptools below $tmp; the directory
+#                            for PYTHONPATH is in $setuptools
 #
 # The archive is the one that apt is set up for; apt itself checks signatures and
 # checksums.  No setting of the machine is changed, and nothing is installed.
@@ -167,4 +169,14 @@ debian_unpack() {
                     --strip-components=1 -C "$1" 2>&1) ||
                 fail "tar fails: $(echo "$said" | tail -n 1)" ;;
     esac
+}
+
+debian_setuptools() {
+    for part in python3-pkg-resources python3-setuptools; do
+        debian_get deb "$part" "$1/$part" trixie
+        debian_unpack "$tmp/$part"
+    done
+    setuptools=$tmp/python3-pkg-resources/usr/lib/python3/dist-packages
+    cp -r "$tmp/python3-setuptools/usr/lib/python3/dist-packages/." "$setuptools" ||
+        exit 1
 }
