@@ -825,7 +825,14 @@ begin_wait(_PyPth_thread *self, PyTime_t deadline, int flags)
     }
 }
 
-// The kernel thread of the caller waits: for one that Python did not start.
+// Pth does not schedule the caller, or not any more.
+static inline int
+waits_in_kernel(_PyPth_thread *self)
+{
+    return self == NULL || !_PyPth_CanLend() || self->alone;
+}
+
+// The kernel thread of the caller waits.
 static _PyPth_result
 wait_in_kernel(_PyPth_queue *queue, PyTime_t deadline, int flags)
 {
@@ -902,7 +909,7 @@ _PyPth_result
 _PyPth_Wait(_PyPth_queue *queue, PyTime_t deadline, int flags)
 {
     _PyPth_thread *self = _PyPth_self;
-    if (self == NULL || !_PyPth_CanLend() || self->alone) {
+    if (waits_in_kernel(self)) {
         return wait_in_kernel(queue, deadline, flags);
     }
     if (flags & _PyPth_NEW_SIGNALS) {
@@ -1070,9 +1077,38 @@ end_call(_PyPth_thread *self)
 
 static _PyPth_cond *waited_gils;
 
+// A kernel thread that waits for the GIL is slow to wake, and whoever Pth runs
+// next would always have taken it by then.  So it is kept for one whose turn it
+// is: because the holder was asked for it, or since it came too late once.
+static _Py_thread_local char woken_for_gil = 0;
+
 void
+_PyPth_CondWakeFirst(_PyPth_cond *cond)
+{
+    queue_check(&cond->waiters);
+    _PyPth_thread *first = cond->waiters.head;
+    if (first == NULL) {
+        return;
+    }
+    cond->handing = 1;
+    if (first->kernel_wait && cond->owed) {
+        cond->promised = 1;
+        _PyPth_WakeThread(first, _PyPth_PROMISED);
+    }
+    else {
+        _PyPth_WakeThread(first, _PyPth_WOKEN);
+    }
+    cond->owed = 0;
+}
+
+_PyPth_result
 _PyPth_CondWait(_PyPth_cond *cond)
 {
+    int flags = 0;
+    if (woken_for_gil) {
+        cond->owed = 1;
+        flags = _PyPth_AT_FRONT;
+    }
     if (!cond->waited) {
         cond->waited = 1;
         cond->since = 0;
@@ -1084,7 +1120,9 @@ _PyPth_CondWait(_PyPth_cond *cond)
     }
     // Nobody else asks the holder.  Without memory for it, waiting is all.
     (void)_PyPth_StartMonitor();
-    (void)_PyPth_Wait(&cond->waiters, _PyPth_FOREVER, 0);
+    _PyPth_result result = _PyPth_Wait(&cond->waiters, _PyPth_FOREVER, flags);
+    woken_for_gil = waits_in_kernel(_PyPth_self);
+    return result;
 }
 
 static inline struct _gil_runtime_state *
@@ -1135,6 +1173,7 @@ _PyPth_CheckGILs(PyTime_t now, PyTime_t slice)
             cond->since = now;
         }
         else if (now - cond->since >= slice) {
+            cond->owed = 1;
             request_drop(gil);
         }
         p = &cond->next_waited;
@@ -1220,6 +1259,9 @@ void
 _PyPth_GILTaken(struct _gil_runtime_state *gil)
 {
     gil->cond.handing = 0;
+    gil->cond.owed = 0;
+    gil->cond.promised = 0;
+    woken_for_gil = 0;
     if (gil->cond.switched.head != NULL) {
         (void)_PyPth_WakeAll(&gil->cond.switched);
     }

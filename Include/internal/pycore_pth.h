@@ -98,6 +98,7 @@ typedef enum {
     _PyPth_TIMEOUT,               // the deadline has passed
     _PyPth_INTR,                  // a signal came in, and the caller asked
     _PyPth_ERROR,                 // no memory; errno is set
+    _PyPth_PROMISED,              // the GIL is kept for the caller
 } _PyPth_result;
 
 // Flags of a wait.
@@ -154,6 +155,8 @@ typedef struct _PyPth_cond {
     _PyPth_queue waiters;
     _PyPth_queue switched;        // they wait for another thread to take it
     char handing;                 // a waiter is woken, and has not taken it
+    char owed;                    // the first waiter has its turn
+    char promised;                // nobody else takes it
     struct _PyPth_cond *next_waited;      // in the list of the monitor
     char waited;                  // is in it
     PyTime_t since;               // when its holder was first seen, or 0
@@ -174,11 +177,13 @@ _PyPth_MutexUnlock(void)
     return 0;
 }
 
+extern void _PyPth_CondWakeFirst(_PyPth_cond *cond);
+
 static inline int
 _PyPth_CondSignal(_PyPth_cond *cond)
 {
-    if (cond->waiters.head != NULL && _PyPth_Wake(&cond->waiters)) {
-        cond->handing = 1;
+    if (cond->waiters.head != NULL) {
+        _PyPth_CondWakeFirst(cond);
     }
     return 0;
 }
@@ -189,7 +194,16 @@ extern void _PyPth_CondFini(_PyPth_cond *cond);
 // Wait until signalled.  The waiters of the GIL need no time-out, by which
 // they ask its holder to drop it: the monitor asks (pth_monitor.c).  A
 // thousand of them would do nothing else than time out.
-extern void _PyPth_CondWait(_PyPth_cond *cond);
+extern _PyPth_result _PyPth_CondWait(_PyPth_cond *cond);
+
+// Before the caller looks whether it can take the GIL: wait while that is
+// promised to another thread.
+static inline void
+_PyPth_AwaitPromised(_PyPth_cond *cond)
+{
+    while (cond->promised && _PyPth_CondWait(cond) != _PyPth_PROMISED) {
+    }
+}
 
 // The calling thread has dropped its GIL: end its time slice if it has used
 // it up, and make room for the others if its next call is likely to be long.

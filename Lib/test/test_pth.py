@@ -1561,6 +1561,34 @@ class ForeignThreadTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out, "160 8 False")
 
+    def test_it_gets_the_gil_beside_threads_that_compute(self):
+        # Which take turns, and are quicker to take it.
+        out = self.run_foreign("""
+            last = None
+            turns = 0
+            stop = []
+            def burn():
+                global last, turns
+                me = object()
+                while not stop:
+                    if last is not me:
+                        last = me
+                        turns += 1
+            @CALLBACK
+            def wait_often(x):
+                began = turns
+                for _ in range(x):
+                    time.sleep(0.0001)
+                return turns - began
+            own = [threading.Thread(target=burn) for _ in range(2)]
+            for t in own: t.start()
+            others = join(start(wait_often, 40))
+            stop.append(1)
+            for t in own: t.join()
+            print(others / 40)
+            """)
+        self.assertLess(float(out), 4)
+
     def test_it_starts_and_joins_threads(self):
         out = self.run_foreign("""
             done = []
