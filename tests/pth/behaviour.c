@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fenv.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -678,6 +679,87 @@ pingpong(void)
     exit(0);
 }
 
+/* ---- memory */
+
+static pth_key_t keys[PTH_KEY_MAX];
+static int nkeys, destroyed[PTH_KEY_MAX];
+
+static void
+destroy(void *value)
+{
+    destroyed[(int *)value - destroyed]++;
+}
+
+static void *
+use_keys(void *arg)
+{
+    /* The last one first, so that room is made for all at once or bit by bit. */
+    int from_end = arg != NULL;
+    for (int i = 0; i < nkeys; i++) {
+        int k = from_end ? nkeys - 1 - i : i;
+        CHECK(pth_key_getdata(keys[k]) == NULL);
+        CHECK(pth_key_setdata(keys[k], &destroyed[k]));
+        CHECK(pth_key_getdata(keys[k]) == &destroyed[k]);
+    }
+    settle();
+    for (int k = 0; k < nkeys; k++) {
+        CHECK(pth_key_getdata(keys[k]) == &destroyed[k]);
+    }
+    CHECK(pth_key_setdata(keys[0], NULL));
+    return NULL;
+}
+
+static void
+values_of_all_keys(void)
+{
+    while (nkeys < PTH_KEY_MAX && pth_key_create(&keys[nkeys], destroy)) {
+        nkeys++;
+    }
+    CHECK(nkeys > PTH_KEY_MAX / 2);
+    pth_t a = spawn(use_keys, NULL), b = spawn(use_keys, &nkeys);
+    CHECK(pth_join(a, NULL) && pth_join(b, NULL));
+    CHECK(destroyed[0] == 0);
+    for (int k = 1; k < nkeys; k++) {
+        CHECK(destroyed[k] == 2);
+    }
+}
+
+static void *
+wait_for_cond(void *arg)
+{
+    pth_mutex_acquire(&mutex, FALSE, NULL);
+    pth_cond_await(&cond, &mutex, NULL);
+    return arg;
+}
+
+/* Of a thread that waits for a condition, on a stack of the program's own: no
+   more than the record of a thread, a few words for values, and one event. */
+static void
+a_waiting_thread_takes_one_kibibyte(void)
+{
+    enum { N = 100, STACK = 32 * 1024 };
+    char *stacks = malloc(N * STACK);
+    CHECK(stacks != NULL);
+    size_t before = 0;
+    for (int i = 0; i <= N; i++) {
+        if (i == 1) {
+            settle();
+            before = mallinfo2().uordblks;
+        }
+        pth_attr_t attr = pth_attr_new();
+        pth_attr_set(attr, PTH_ATTR_STACK_SIZE, STACK);
+        if (i > 0) {
+            pth_attr_set(attr, PTH_ATTR_STACK_ADDR, stacks + (i - 1) * STACK);
+        }
+        CHECK(pth_spawn(attr, wait_for_cond, NULL) != NULL);
+        pth_attr_destroy(attr);
+    }
+    settle();
+    size_t each = (mallinfo2().uordblks - before) / N;
+    CHECK(each <= 1024);
+    exit(0);
+}
+
 static const struct {
     const char *name;
     void (*func)(void);
@@ -708,6 +790,8 @@ static const struct {
     TEST(regular_file)
     TEST(close_on_exec)
     TEST(pingpong)
+    TEST(values_of_all_keys)
+    TEST(a_waiting_thread_takes_one_kibibyte)
 };
 
 int
