@@ -32,9 +32,9 @@ ok "GNU Pth's test_pthread passes" timeout -k 10 120 "$src/pthread/test_pthread"
 
 # ---- what the patches change
 
-# behaves NAME PREFIX: tests/pth/behaviour.c with the libpth below PREFIX.
+# behaves NAME PREFIX [FLAG]: tests/pth/behaviour.c with the libpth below PREFIX.
 behaves() {
-    run ${CC:-cc} -Wall -Werror -D_GNU_SOURCE -g -I "$2/include" \
+    run ${CC:-cc} -Wall -Werror -D_GNU_SOURCE -g ${3-} -I "$2/include" \
         "$top/tests/pth/behaviour.c" -o "$tmp/behaviour" \
         -L "$2/lib" -Wl,-rpath,"$2/lib" -lpth -lm
     [ $status -eq 0 ] || die "tests/pth/behaviour.c: $err"
@@ -46,7 +46,7 @@ behaves() {
 # As on machines for which no switch is written out.
 run env CFLAGS="-O2 -g -DPTH_MCTX_NO_ASM" "$top/tools/build-libpth" "$tmp/noasm"
 [ $status -eq 0 ] || die "build-libpth: $out $err"
-behaves "swapcontext: " "$tmp/noasm"
+behaves "swapcontext: " "$tmp/noasm" -DWAITING_THREAD=2048
 behaves "" "$lib"
 
 if strace -c true 2> /dev/null; then
