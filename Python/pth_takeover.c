@@ -16,6 +16,8 @@
 //   - when the monitor finds it in C code for longer than a tick while others
 //     could run: another kernel thread becomes the carrier, and it goes on
 //     where it is (_PyPth_TakeOver());
+//   - when another one that is out wakes somebody, or has to come in itself,
+//     while it is in C code without its GIL (_PyPth_TakeFromCall());
 //   - at once, where its last calls without the GIL took long, or when it
 //     makes a call that is known to block (_PyPth_MakeRoom());
 //   - at its end: what the C library keeps for a thread goes away on the
@@ -673,6 +675,28 @@ _PyPth_RunOn(_PyPth_thread *thread)
     Py_UNREACHABLE();
 }
 
+// The current thread is in C code without its GIL, and stays there for more than
+// a moment.  The backend is not locked meanwhile.
+static int
+stays_in_call(void)
+{
+    _PyPth_thread *thread = _PyPth_after;
+    if (thread == _PyPth_IDLE || thread == _PyPth_VACANT || !thread->nogil) {
+        return 0;
+    }
+    volatile unsigned long *now = &_PyPth_entries;
+    unsigned long entries = *now;
+    uint64_t start = _PyPth_Ticks();
+    unlock_as(thread);
+    while (*now == entries
+           && _PyPth_Ticks() - start < _PyPth_long_ticks / 10)
+    {
+        _PyPth_Pause();
+    }
+    _PyPth_LockSlowly();
+    return _PyPth_after == thread && *now == entries && thread->nogil;
+}
+
 int
 _PyPth_ComeIn(_PyPth_thread *self)
 {
@@ -681,9 +705,19 @@ _PyPth_ComeIn(_PyPth_thread *self)
         return -1;
     }
     int err = errno;
-    _PyPth_thread *kernel = self->on;
+    _PyPth_thread *kernel = self->on, *left = NULL;
+    char *stub;
     if (kernel == self && self->waits_at_home != 0) {
         _PyPth_TakeFromHome(self);
+    }
+    if (self->waiting && self->result != 0 && stays_in_call()
+        && (_PyPth_carrier != _PyPth_first || _PyPth_after == _PyPth_first)
+        && (kernel != _PyPth_first || !_PyPth_AnyWoken())
+        && (stub = new_stub()) != NULL)
+    {
+        // Nobody has to be woken to take over.
+        left = _PyPth_after;
+        set_out(left, _PyPth_carrier, stub);
     }
     self->out = 0;
     self->on = NULL;
@@ -699,7 +733,12 @@ _PyPth_ComeIn(_PyPth_thread *self)
     {
         _PyPth_KickIdle();
     }
-    if (_PyPth_after == _PyPth_VACANT) {
+    if (left != NULL) {
+        _PyPth_carrier = kernel;
+        _PyPth_Switch(&self->sp, stub_context(left->stub), kernel->k.tp,
+                      NULL);
+    }
+    else if (_PyPth_after == _PyPth_VACANT) {
         _PyPth_carrier = kernel;
         _PyPth_Switch(&self->sp, vacant, kernel->k.tp, NULL);
     }
@@ -882,6 +921,20 @@ _PyPth_TakeOver(void)
     }
     set_out(thread, _PyPth_carrier, stub);
     hand_over(next);
+    return 0;
+}
+
+int
+_PyPth_TakeFromCall(void)
+{
+    _PyPth_woken_behind = 0;
+    if (_PyPth_AnyWoken() && stays_in_call() && _PyPth_AnyWoken()
+        && _PyPth_TakeOver() == 0)
+    {
+        // The new carrier has the lock.
+        _PyPth_inside = 0;
+        return 1;
+    }
     return 0;
 }
 

@@ -543,6 +543,7 @@ tell_signals(void)
 
 // By threads that are out, foreign ones, or the monitor, which looks.
 static char woken_by_others = 0;
+char _PyPth_woken_behind = 0;
 
 int
 _PyPth_WokenByOthers(void)
@@ -571,6 +572,7 @@ _PyPth_MakeReady(_PyPth_thread *thread)
     }
     if (_PyPth_after != _PyPth_self) {
         woken_by_others = 1;
+        _PyPth_woken_behind = 1;
     }
     if (_PyPth_after == _PyPth_IDLE) {
         _PyPth_KickIdle();
@@ -1057,7 +1059,7 @@ uint64_t _PyPth_long_ticks = 150000;
 volatile int _PyPth_time_calls = 0;
 
 // After a long one a thread makes room for so many calls that are not.
-#define LONG_CALLS 8
+#define LONG_CALLS 32
 
 // The call that the thread has made without the GIL is over.
 static inline void

@@ -281,6 +281,11 @@ acquire_contended(pth_lock *lock, PY_TIMEOUT_T microseconds, int intr_flag)
                 break;
             }
         }
+        else if (microseconds == 0) {
+            // Another thread was quicker.
+            status = PY_LOCK_FAILURE;
+            break;
+        }
         else if ((word & WAITERS)
                  || lock_change(lock, word, word | WAITERS))
         {

@@ -60,6 +60,8 @@ LOST = 120
 # is destroyed leaves memory behind, on stock too.
 MEMORY_SLACK = 48 << 20
 MEMORY_SLACK_INTERPRETER = 1 << 20
+# After so many none is made any more: fork() would get slower and slower.
+MOST_INTERPRETERS = 500
 # Those that are left when a round is over: the main thread's, faulthandler's;
 # the monitor's, the spare one, and those that are kept for the next start (pth_thread.c).
 MOST_KERNEL_THREADS = 2 + (10 if sys.thread_info.name == "pth" else 0)
@@ -502,6 +504,8 @@ interpreters_made = 0
 
 def interpreters(shared, rng, me):
     global interpreters_made
+    if interpreters_made >= MOST_INTERPRETERS:
+        return
     interp = _interpreters.create(rng.choice(("legacy", "isolated")))
     interpreters_made += 1
     try:

@@ -52,6 +52,11 @@ extern struct _PyPth_thread *_PyPth_lock;
 extern struct _PyPth_thread *_PyPth_after;
 extern unsigned long _PyPth_entries;
 extern void _PyPth_LockSlowly(void);
+// Somebody was woken while another thread ran on the carrier than the one that
+// has woken it.  If that one is in C code, see that somebody else carries: then
+// return true, and the backend is not locked any more.
+extern char _PyPth_woken_behind;
+extern int _PyPth_TakeFromCall(void);
 
 #define _PyPth_BUSY ((struct _PyPth_thread *)1)
 
@@ -76,6 +81,9 @@ _PyPth_Unlock(void)
     assert(_PyPth_inside);
     if (_PyPth_after == _PyPth_self) {
         _PyPth_entries++;
+    }
+    else if (_PyPth_woken_behind && _PyPth_TakeFromCall()) {
+        return;
     }
     _Py_atomic_store_ptr_release(&_PyPth_lock, _PyPth_after);
     _PyPth_inside = 0;

@@ -457,6 +457,31 @@ class LockTest(unittest.TestCase):
             helper.join()
 
 
+class TryTest(ScriptMixin, unittest.TestCase):
+
+    def test_a_try_never_waits(self):
+        # With the GIL held, for threads that need it, when another thread that
+        # is in C code has been quicker.
+        out = self.run_ok("""if True:
+            import hashlib, threading, time
+            lock = threading.RLock()
+            data = bytes(200_000)
+            end = time.monotonic() + 2
+            def use():
+                while time.monotonic() < end:
+                    if lock.acquire(False):
+                        lock.release()
+                    with lock:
+                        time.sleep(0)
+                    hashlib.sha256(data)
+            ts = [threading.Thread(target=use) for _ in range(8)]
+            for t in ts: t.start()
+            for t in ts: t.join()
+            print("done")
+            """)
+        self.assertEqual(out, "done")
+
+
 class ManyThreadsTest(ScriptMixin, unittest.TestCase):
 
     def test_first_thread_with_all_numbers_below_fd_setsize_taken(self):
@@ -1588,6 +1613,37 @@ class ForeignThreadTest(ScriptMixin, unittest.TestCase):
             print(others / 40)
             """)
         self.assertLess(float(out), 4)
+
+    def test_a_woken_thread_runs_beside_one_in_a_long_call(self):
+        # A foreign thread wakes one of Python's while the main thread is in C
+        # code that does not end before.
+        out = self.run_foreign("""
+            r, w = os.pipe()
+            job = threading.Lock()
+            job.acquire()
+            def work():
+                for _ in range(50):
+                    job.acquire()
+                    plain.write(w, b"x", 1)
+            plain = ctypes.CDLL("libc.so.6")
+            t = threading.Thread(target=work)
+            t.start()
+            @CALLBACK
+            def wake(x):
+                for _ in range(50):
+                    time.sleep(0.0002)
+                    job.release()
+                    while job.locked() is False:
+                        time.sleep(0.0002)
+            tid = start(wake)
+            data = ctypes.create_string_buffer(1)
+            for _ in range(50):
+                assert plain.read(r, data, 1) == 1
+            join(tid)
+            t.join()
+            print("done")
+            """)
+        self.assertEqual(out, "done")
 
     def test_it_starts_and_joins_threads(self):
         out = self.run_foreign("""
