@@ -705,7 +705,7 @@ _PyPth_ComeIn(_PyPth_thread *self)
         return -1;
     }
     int err = errno;
-    _PyPth_thread *kernel = self->on, *left = NULL;
+    _PyPth_thread *kernel = self->on;
     char *stub;
     if (kernel == self && self->waits_at_home != 0) {
         _PyPth_TakeFromHome(self);
@@ -716,8 +716,9 @@ _PyPth_ComeIn(_PyPth_thread *self)
         && (stub = new_stub()) != NULL)
     {
         // Nobody has to be woken to take over.
-        left = _PyPth_after;
-        set_out(left, _PyPth_carrier, stub);
+        set_out(_PyPth_after, _PyPth_carrier, stub);
+        vacant = stub_context(stub);
+        _PyPth_after = _PyPth_VACANT;
     }
     self->out = 0;
     self->on = NULL;
@@ -733,12 +734,7 @@ _PyPth_ComeIn(_PyPth_thread *self)
     {
         _PyPth_KickIdle();
     }
-    if (left != NULL) {
-        _PyPth_carrier = kernel;
-        _PyPth_Switch(&self->sp, stub_context(left->stub), kernel->k.tp,
-                      NULL);
-    }
-    else if (_PyPth_after == _PyPth_VACANT) {
+    if (_PyPth_after == _PyPth_VACANT) {
         _PyPth_carrier = kernel;
         _PyPth_Switch(&self->sp, vacant, kernel->k.tp, NULL);
     }

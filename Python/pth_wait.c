@@ -1302,9 +1302,7 @@ _PyPth_CondFini(_PyPth_cond *cond)
     }
     cond->waited = 0;
     _PyPth_thread *self = _PyPth_self;
-    if (self != NULL && !_PyPth_IsCurrent() && _PyPth_CanLend()
-        && !self->alone)
-    {
+    if (!waits_in_kernel(self) && !_PyPth_IsCurrent()) {
         _PyPth_TakeTurn(self);
     }
     for (int n = _PyPth_nthreads; n > 1 && _PyPth_IsCurrent(); n--) {

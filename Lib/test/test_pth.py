@@ -1633,7 +1633,7 @@ class ForeignThreadTest(ScriptMixin, unittest.TestCase):
                 for _ in range(50):
                     time.sleep(0.0002)
                     job.release()
-                    while job.locked() is False:
+                    while not job.locked():
                         time.sleep(0.0002)
             tid = start(wake)
             data = ctypes.create_string_buffer(1)

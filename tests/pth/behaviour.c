@@ -724,14 +724,6 @@ values_of_all_keys(void)
     }
 }
 
-static void *
-wait_for_cond(void *arg)
-{
-    pth_mutex_acquire(&mutex, FALSE, NULL);
-    pth_cond_await(&cond, &mutex, NULL);
-    return arg;
-}
-
 /* Of a thread that waits for a condition, on a stack of the program's own: no
    more than the record of a thread, a few words for values, and one event.
    With swapcontext(3) its record has a ucontext_t. */
@@ -755,7 +747,7 @@ memory_of_a_waiting_thread(void)
         if (i > 0) {
             pth_attr_set(attr, PTH_ATTR_STACK_ADDR, stacks + (i - 1) * STACK);
         }
-        CHECK(pth_spawn(attr, wait_for_cond, NULL) != NULL);
+        CHECK(pth_spawn(attr, take_cond, NULL) != NULL);
         pth_attr_destroy(attr);
     }
     settle();
