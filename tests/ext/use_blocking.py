@@ -1634,6 +1634,10 @@ class AtOnceTest(Base):
                                   stdin=subprocess.PIPE, pass_fds=[w])
         t = threading.Thread(target=run)
         t.start()
+        # start() does not wait for run()'s first line: one that begins when the
+        # call is over has seen no pause.
+        while not last:
+            time.sleep(0.001)
         with writer:
             writer.stdin.write(b"go\n")
             writer.stdin.flush()
