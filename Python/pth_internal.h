@@ -102,6 +102,7 @@ typedef struct _PyPth_thread {
     struct _PyPth_fdwait *fdwaits;        // or NULL
     char hinted;                  // the last `revents` may be wrong
     char unchecked;               // see _PyPth_CheckWaits()
+    char confirmed;               // the last wait for edges was checked
     char in_woken;                // in the list of the woken
     struct _PyPth_thread *woken_next;
     struct _PyPth_thread *await_next, *await_prev;  // awaiting, not suspended
@@ -131,9 +132,6 @@ typedef struct _PyPth_thread {
     char has_pending;             // if any ever was
     char deliver;                 // its handlers shall run
     uint64_t waits_at_home;       // sent to its kernel thread, which blocks them
-    char has_waitmask;            // waits with another mask
-    sigset_t waitmask;
-    const sigset_t *sigwait;      // what it waits for in sigwait(), or NULL
     stack_t altstack;             // its alternate stack,
     char has_altstack;            // if it has one
 
@@ -239,11 +237,8 @@ extern void _PyPth_GoHome(_PyPth_thread *self);
 // The current thread makes room for others, who can run: it goes on out.
 // Called with the backend locked; returns when it is unlocked.
 extern void _PyPth_MakeRoom(_PyPth_thread *self);
-// The calling thread is about to make a call that is likely to block: if
-// others can run, it makes room for them.
-extern void _PyPth_BeforeLongCall(void);
-// The same for another one, by the monitor.  Return 0, or -1 if nobody can
-// take over, and the backend is still locked.
+// The same for another one, by the monitor.  Return 0, or -1 if nobody can take
+// over, and the backend is still locked.
 extern int _PyPth_TakeOver(void);
 // The kernel thread of the caller has come to a thread that Pth has chosen.
 extern void _PyPth_Arrived(_PyPth_thread *self);
@@ -267,6 +262,10 @@ extern void _PyPth_AwaitArrivals(void);
 // that.  If the call sets something for it, to `stay` there: nobody else shall
 // run with that.
 extern void _PyPth_ToOwnKernel(int stay);
+// The calling thread is about to make a call that ends half done if a signal
+// interrupts it: it leaves the first kernel thread, whose own thread may want
+// that back.
+extern void _PyPth_LeaveFirst(void);
 // In a signal handler.  Return true if it interrupted the first kernel thread
 // where that is parked: it may run there.  Nobody else comes to that kernel
 // thread until _PyPth_EndHandler().
@@ -421,28 +420,24 @@ extern void _PyPth_ForgetMonitor(void);
 
 // The descriptors that threads wait for.
 extern nfds_t _PyPth_nfds_waiting;
+// A thread waits for no more than so many at once.
+#define _PyPth_FEW_FDS 8
 // `thread` waits for the descriptors `fds`, until it is woken.
-// Return 0, or -1 if there is no memory.
+// Return 0, or -1 if they cannot be waited for.
 extern int _PyPth_InsertFds(_PyPth_thread *thread, struct pollfd *fds,
                             nfds_t nfds, int flags);
 extern void _PyPth_RemoveFds(_PyPth_thread *thread);
 // Wait until a descriptor is ready, or a signal comes in that `mask` lets
 // through (NULL: the mask is left alone), but at most for `timeout`, which is
-// relative and may be changed (NULL: only look).  The backend is not locked
+// relative (NULL: only look).  The kernel reads it as the wait begins: a signal
+// handler that sets it to 0 before that ends the wait.  The backend is not locked
 // meanwhile.  Wake the threads whose descriptors are ready.  Return 1 if a
 // signal handler was run instead, else 0.  Keeps errno.
 extern int _PyPth_PollFds(volatile struct timespec *timeout,
                           const sigset_t *mask);
-// Defined if the kernel reads `timeout` itself, at the beginning of the wait:
-// then a signal handler that sets it to 0 before that ends the wait.  The C
-// library's ppoll() copies it first (glibc, sysdeps/unix/sysv/linux/ppoll.c).
-#if SIZEOF_LONG == 8
-#  define _PyPth_TIMEOUT_IN_PLACE
-#endif
 // What to ask poll() for to know when it has something to find.  Return the number
 // of descriptors, 0 if they are too many.
-#define _PyPth_FEW_FDS 9
-extern nfds_t _PyPth_CopyFds(struct pollfd *fds);
+extern nfds_t _PyPth_CopyFds(struct pollfd fds[_PyPth_FEW_FDS + 1]);
 // The descriptors from `first` to `last` are about to be closed.  Not locked.
 extern void _PyPth_ClosingFds(unsigned int first, unsigned int last);
 // In the child of a fork.
@@ -452,6 +447,8 @@ extern void _PyPth_ForgetFds(void);
 // found to block for ever.  Later waits with _PyPth_EDGES take that for
 // granted, and the program does not have to ask.
 extern int _PyPth_HasEdges(int fd);
+// The program changes how the stream blocks: from now on it is asked again.
+extern void _PyPth_ForgetEdges(int fd);
 // A read has taken less than it asked for, that is all there was.
 extern void _PyPth_Drained(int fd);
 // Nothing has come in since.
@@ -473,12 +470,6 @@ extern void _PyPth_SendSignal(pid_t tid, _PyPth_thread *kernel);
 // It has come (pth_takeover.c).
 extern void _PyPth_Kicked(void);
 extern void _PyPth_Expelled(_PyPth_thread *kernel, ucontext_t *context);
-// What the thread blocks now.
-static inline const sigset_t *
-_PyPth_MaskOf(_PyPth_thread *thread)
-{
-    return thread->has_waitmask ? &thread->waitmask : &thread->sigmask;
-}
 // The mask of the kernel thread, with all unused bits 0.
 extern void _PyPth_GetSignalMask(sigset_t *mask);
 // The calling thread has changed its mask.
@@ -512,16 +503,9 @@ extern void _PyPth_DeliverPending(_PyPth_thread *self);
 extern void _PyPth_TakeFromHome(_PyPth_thread *self);
 // For the monitor: the same for the thread that runs on the carrier.
 extern void _PyPth_SendPending(_PyPth_thread *thread);
-// Take one of `set` off the signals that are pending for the calling thread
-// alone.  Return it, or 0.
-extern int _PyPth_TakePending(const sigset_t *set);
-// The calling thread waits with `mask` instead of its own until
-// _PyPth_EndWaitMask().  Meanwhile its waits that are _PyPth_INTERRUPTIBLE end
-// for every signal.
-extern void _PyPth_BeginWaitMask(const sigset_t *mask);
-extern void _PyPth_EndWaitMask(void);
-// The number of threads that do.
-extern int _PyPth_nwaitmasks;
+// The calling thread is about to wait for signals: it goes to its own kernel
+// thread, and what is pending for it alone with it.
+extern void _PyPth_TakeSignalsHome(void);
 // Does `thread` let one of these signals through?
 extern int _PyPth_TakesSignal(_PyPth_thread *thread, const sigset_t *set);
 // Take the backend's signal out of a mask that is to be blocked.
@@ -536,10 +520,6 @@ extern int _PyPth_SignalAction(int signum, const struct sigaction *action,
 
 // pth_init() gets this pipe when it asks for one, see _PyPth_Start().
 extern int _PyPth_pipe_for_init[2];
-// The C library's own ppoll().
-extern int _PyPth_sys_ppoll(struct pollfd *fds, nfds_t nfds,
-                            const struct timespec *timeout,
-                            const sigset_t *mask);
 // The C library's own poll() with a timeout of 0.
 extern int _PyPth_PollNow(struct pollfd *fds, nfds_t nfds);
 // Does the socket block, without a time limit for what comes in?

@@ -74,7 +74,7 @@ static int brisk = 0;             // threads handed over since the last one
 
 // What it waits for between two looks, besides time: descriptors that threads wait
 // for, and until when.
-static struct pollfd fds[_PyPth_FEW_FDS];
+static struct pollfd fds[_PyPth_FEW_FDS + 1];
 static nfds_t nfds = 0;
 static PyTime_t deadline = _PyPth_FOREVER;
 

@@ -9,22 +9,21 @@
 // close a descriptor, or make its number another file's (epoll(7), Questions
 // and answers).  So a registration is good for one event (EPOLLONESHOT), every
 // wait renews it, and an event is a hint: whoever is woken asks again.  That
-// of a TCP connection that is read stays, see below.
+// of a TCP connection that is read stays, see below.  Before a descriptor is
+// closed its registration is removed, and so is one that has an event for
+// nobody.  If that cannot be done, because the number has become another
+// file's in a way that nobody here has seen, the set is made anew.
 
 #include "pth_internal.h"
 
 #include <sys/epoll.h>
 #include <sys/syscall.h>          // SYS_epoll_pwait, ...
-#include <unistd.h>               // getpid(), syscall()
+#include <unistd.h>               // syscall()
 
 // Up to so many descriptors are asked for in ppoll().  Registering a
 // descriptor anew costs one system call a wait, about as much as ten more in a
 // ppoll().
-#define FEW (_PyPth_FEW_FDS - 1)
-
-// A thread that waits for more than this would spend longer on registering
-// them: it stays with ppoll().
-#define MANY 64
+#define FEW _PyPth_FEW_FDS
 
 // A thread's wait for one descriptor in the epoll set.
 struct _PyPth_fdwait {
@@ -38,20 +37,20 @@ nfds_t _PyPth_nfds_waiting = 0;
 
 static _PyPth_thread *direct_head;        // threads that wait by ppoll()
 static nfds_t ndirect = 0;                // their descriptors
-static struct pollfd first_pollset[FEW + 1];
-static struct pollfd *pollset = first_pollset;
-static nfds_t pollset_size = FEW + 1;
-static char pollset_busy = 0;             // the kernel looks at it
+static struct pollfd pollset[FEW + 1];
 static unsigned int direct_changes = 0;   // of the list of direct waiters
 
 static int epfd = -1;
 static int has_pwait2 = 0;                // Linux 5.11
 static nfds_t nregistered = 0;            // waits for it
+static uint32_t registrations = 0;        // that were ever made
 
 // What is known of a descriptor.
 typedef struct {
     fdwait *waits, *last;         // those for it, oldest first
-    char edges;                   // registered by register_edges()
+    uint32_t serial;              // of its registration, which its events carry
+    char registered;
+    char edges;                   // by register_edges()
     char drained;                 // read empty, nothing has come in since
 } fdrecord;
 static fdrecord *by_fd;
@@ -94,30 +93,60 @@ take_out(_PyPth_thread **head, _PyPth_thread *thread)
 // include/uapi/linux/eventpoll.h).
 #define ALWAYS (POLLERR | POLLHUP | POLLNVAL)
 
+// Register `fd` for `events`.  Return 0, or -1 and errno.
 static int
-set_events(struct epoll_event *ev)
+set_events(int fd, uint32_t events)
 {
-    if (epoll_ctl(epfd, EPOLL_CTL_MOD, ev->data.fd, ev) == 0) {
-        return 0;
+    fdrecord *r = &by_fd[fd];
+    struct epoll_event ev;
+    ev.events = events;
+    ev.data.u64 = (uint64_t)r->serial << 32 | (uint32_t)fd;
+    if (r->registered) {
+        if (epoll_ctl(epfd, EPOLL_CTL_MOD, fd, &ev) == 0) {
+            return 0;
+        }
+        // ENOENT: it has become another file's.
+        r->registered = 0;
+        if (errno != ENOENT) {
+            return -1;
+        }
     }
-    if (errno != ENOENT) {
+    r->serial = ++registrations;
+    ev.data.u64 = (uint64_t)r->serial << 32 | (uint32_t)fd;
+    if (epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev) != 0
+        // The same file as once before.
+        && (errno != EEXIST || epoll_ctl(epfd, EPOLL_CTL_MOD, fd, &ev) != 0))
+    {
         return -1;
     }
-    return epoll_ctl(epfd, EPOLL_CTL_ADD, ev->data.fd, ev);
+    r->registered = 1;
+    return 0;
+}
+
+// No event of `fd` shall come any more.  Return 0, or -1 if that is not known.
+static int
+unregister(int fd)
+{
+    fdrecord *r = &by_fd[fd];
+    int registered = r->registered;
+    r->registered = r->edges = r->drained = 0;
+    if (!registered) {
+        return 0;
+    }
+    struct epoll_event unused;
+    return epoll_ctl(epfd, EPOLL_CTL_DEL, fd, &unused);
 }
 
 // Register `fd` for what its waiters wait for.  Return 0, or -1 and errno.
 static int
 arm(int fd)
 {
-    struct epoll_event ev;
-    ev.events = EPOLLONESHOT;
-    ev.data.fd = fd;
+    uint32_t events = EPOLLONESHOT;
     by_fd[fd].edges = 0;
     for (fdwait *w = by_fd[fd].waits; w != NULL; w = w->next) {
-        ev.events |= (unsigned short)w->p->events & ~ALWAYS;
+        events |= (unsigned short)w->p->events & ~ALWAYS;
     }
-    return set_events(&ev);
+    return set_events(fd, events);
 }
 
 static void
@@ -183,12 +212,12 @@ link_wait(fdwait *w)
 }
 
 // Wait as epoll_pwait2() does.  The C library's functions may copy the timeout
-// before they enter the kernel, see _PyPth_TIMEOUT_IN_PLACE.
+// before they enter the kernel.
 static int
 sys_epoll_pwait2(struct epoll_event *events, int maxevents,
                  volatile struct timespec *timeout, const sigset_t *mask)
 {
-#if defined(_PyPth_TIMEOUT_IN_PLACE) && defined(SYS_epoll_pwait2)
+#ifdef SYS_epoll_pwait2
     return (int)syscall(SYS_epoll_pwait2, epfd, events, maxevents, timeout,
                         mask, (size_t)(_NSIG / 8));
 #else
@@ -236,8 +265,8 @@ insert_registered(_PyPth_thread *thread)
             return -1;
         }
         link_wait(w);
-        // EPERM: a file that poll() calls ready always, or never.
-        if (arm(p->fd) < 0 && errno != EPERM) {
+        // EPERM: a file that has no events.
+        if (arm(p->fd) < 0) {
             unlink_waits(thread, i + 1);
             return -1;
         }
@@ -265,11 +294,9 @@ insert_registered(_PyPth_thread *thread)
 static int
 register_edges(int fd)
 {
-    struct epoll_event ev;
-    ev.events = EPOLLIN | EPOLLRDHUP | EPOLLET;
-    ev.data.fd = fd;
-    by_fd[fd].edges = (set_events(&ev) == 0);
-    return by_fd[fd].edges ? 0 : -1;
+    int result = set_events(fd, EPOLLIN | EPOLLRDHUP | EPOLLET);
+    by_fd[fd].edges = (result == 0);
+    return result;
 }
 
 // Insert the wait of a thread for one descriptor.  Return 0, or -1 if that has
@@ -293,6 +320,7 @@ insert_edges(_PyPth_thread *thread)
     w->p = &thread->fds[0];
     thread->fdwaits = w;
     link_wait(w);
+    thread->confirmed = !known;
     if (known) {
         thread->unchecked = 1;
         push(&unchecked_head, thread);
@@ -315,24 +343,51 @@ _PyPth_Unchecked(void)
     return unchecked_head != NULL;
 }
 
+static void
+check_wait(_PyPth_thread *thread)
+{
+    int fd = thread->fds[0].fd;
+    remove_unchecked(thread);
+    // What has come in makes an event when it is registered anew.
+    if (by_fd[fd].edges && _PyPth_BlocksForEver(fd)
+        && register_edges(fd) == 0)
+    {
+        thread->confirmed = 1;
+        return;
+    }
+    // Let it see for itself.
+    by_fd[fd].edges = 0;
+    by_fd[fd].drained = 0;
+    _PyPth_WakeThread(thread, _PyPth_WOKEN);
+}
+
 void
 _PyPth_CheckWaits(void)
 {
     int err = errno;
     while (unchecked_head != NULL) {
-        _PyPth_thread *thread = unchecked_head;
-        int fd = thread->fds[0].fd;
-        remove_unchecked(thread);
-        // What has come in makes an event when it is registered anew.
-        if (!by_fd[fd].edges || !_PyPth_BlocksForEver(fd)
-            || register_edges(fd) < 0)
-        {
-            // Let it see for itself.
-            by_fd[fd].edges = 0;
-            by_fd[fd].drained = 0;
-            _PyPth_WakeThread(thread, _PyPth_WOKEN);
+        check_wait(unchecked_head);
+    }
+    errno = err;
+}
+
+void
+_PyPth_ForgetEdges(int fd)
+{
+    if (!_PyPth_HasEdges(fd) || _PyPth_inside || _PyPth_vforked) {
+        return;
+    }
+    int err = errno;
+    _PyPth_Lock();
+    // Who waits already does so as it was.
+    for (fdwait *w = by_fd[fd].waits; w != NULL; w = w->next) {
+        if (w->thread->unchecked) {
+            check_wait(w->thread);
+            break;
         }
     }
+    by_fd[fd].edges = 0;
+    _PyPth_Unlock();
     errno = err;
 }
 
@@ -378,15 +433,44 @@ is_taken(_PyPth_thread *thread, short revents, short *taken)
     return 0;
 }
 
-// There is an event for `fd`: wake whose it is.  If more has come in than they
-// take, the next look finds the rest.
+// Wake all who wait for `fd`, each to see for itself if `revents` is 0.
 static void
-fd_event(int fd, unsigned int events)
+wake_waiters(int fd, short revents)
 {
-    if (fd >= by_fd_size) {
-        return;
+    while (by_fd[fd].waits != NULL) {
+        fdwait *w = by_fd[fd].waits;
+        w->p->revents = revents;
+        _PyPth_WakeThread(w->thread, _PyPth_WOKEN);
+    }
+}
+
+// The epoll set is gone, or about to be: whoever waits for it is woken, finds
+// nothing, and comes back.
+static void
+lose_set(void)
+{
+    epfd = -1;
+    for (int fd = 0; fd < by_fd_size; fd++) {
+        by_fd[fd].registered = by_fd[fd].edges = by_fd[fd].drained = 0;
+        wake_waiters(fd, 0);
+    }
+}
+
+// There is an event for `fd`: wake whose it is.  If more has come in than they
+// take, the next look finds the rest.  Return -1 if it is that of a
+// registration that has outlived its descriptor.
+static int
+fd_event(int fd, uint32_t serial, unsigned int events)
+{
+    if (fd >= by_fd_size || !by_fd[fd].registered
+        || by_fd[fd].serial != serial)
+    {
+        return -1;
     }
     fdrecord *r = &by_fd[fd];
+    if (r->waits == NULL) {
+        return unregister(fd);
+    }
     r->drained = 0;
     if (events & (POLLERR | POLLHUP | POLLNVAL | EPOLLRDHUP)) {
         // The end of a stream comes in once, and is there to be read for ever.
@@ -407,24 +491,11 @@ fd_event(int fd, unsigned int events)
             w = w->next;
         }
     }
-    if (r->waits != NULL && arm(fd) < 0 && errno != EPERM) {
+    if (r->waits != NULL && arm(fd) < 0) {
         // They shall find out themselves what is wrong.
-        fd_event(fd, POLLNVAL);
+        wake_waiters(fd, 0);
     }
-}
-
-// The epoll set is gone, or about to be: whoever waits for it is woken, finds
-// nothing, and comes back.
-static void
-lose_set(void)
-{
-    epfd = -1;
-    for (int fd = 0; fd < by_fd_size; fd++) {
-        by_fd[fd].edges = 0;
-        while (by_fd[fd].waits != NULL) {
-            _PyPth_WakeThread(by_fd[fd].waits->thread, _PyPth_WOKEN);
-        }
-    }
+    return 0;
 }
 
 // Wait as _PyPth_PollFds() does for what is registered, and wake whose
@@ -450,7 +521,14 @@ take_events(volatile struct timespec *timeout, const sigset_t *mask)
                                  (size_t)(_NSIG / 8));
         }
         for (int i = 0; i < found; i++) {
-            fd_event(events[i].data.fd, events[i].events);
+            uint64_t data = events[i].data.u64;
+            if (fd_event((int)(uint32_t)data, (uint32_t)(data >> 32),
+                         events[i].events) < 0)
+            {
+                (void)syscall(SYS_close, epfd);
+                lose_set();
+                return 0;
+            }
         }
         timeout = NULL;
     } while (found == Py_ARRAY_LENGTH(events));
@@ -471,37 +549,16 @@ static int
 sys_ppoll(struct pollfd *fds, nfds_t nfds, volatile struct timespec *timeout,
           const sigset_t *mask)
 {
-#ifdef _PyPth_TIMEOUT_IN_PLACE
     return (int)syscall(SYS_ppoll, fds, nfds, timeout, mask,
                         (size_t)(_NSIG / 8));
-#else
-    struct timespec ts = {timeout->tv_sec, timeout->tv_nsec};
-    return _PyPth_sys_ppoll(fds, nfds, &ts, mask);
-#endif
 }
 
-// Return 0, or -1 if there is no memory.
-static int
+static void
 insert_direct(_PyPth_thread *thread)
 {
-    // One more for the epoll set.
-    nfds_t n = ndirect + thread->nfds + 1;
-    if (n > pollset_size) {
-        nfds_t size = 2 * n;
-        struct pollfd *set = malloc(size * sizeof(*set));
-        if (set == NULL) {
-            return -1;
-        }
-        if (pollset != first_pollset && !pollset_busy) {
-            free(pollset);
-        }
-        pollset = set;
-        pollset_size = size;
-    }
     ndirect += thread->nfds;
     direct_changes++;
     push(&direct_head, thread);
-    return 0;
 }
 
 static void
@@ -520,13 +577,10 @@ register_direct(void)
     _PyPth_thread *next;
     for (_PyPth_thread *t = direct_head; t != NULL; t = next) {
         next = t->fds_next;
-        if (t->nfds > MANY) {
-            continue;
-        }
         remove_direct(t);
         if (insert_registered(t) < 0) {
             // There is room: it was there before.
-            (void)insert_direct(t);
+            insert_direct(t);
             return;
         }
         t->hinted = 1;
@@ -589,13 +643,16 @@ _PyPth_InsertFds(_PyPth_thread *thread, struct pollfd *fds, nfds_t nfds,
         fds[i].revents = 0;
     }
     int err = errno;
-    int few = nregistered == 0 && ndirect + nfds <= FEW;
-    if (((flags & _PyPth_EDGES) == 0 || insert_edges(thread) < 0)
-        && (few || nfds > MANY || insert_registered(thread) < 0)
-        && insert_direct(thread) < 0)
-    {
-        thread->fds = NULL;
-        return -1;
+    thread->confirmed = 1;
+    if ((flags & _PyPth_EDGES) == 0 || insert_edges(thread) < 0) {
+        if (nregistered == 0 && ndirect + nfds <= FEW) {
+            insert_direct(thread);
+        }
+        else if (nfds > FEW || insert_registered(thread) < 0) {
+            thread->fds = NULL;
+            errno = err;
+            return -1;
+        }
     }
     errno = err;
     thread->hinted = (thread->fdwaits != NULL);
@@ -638,9 +695,9 @@ copy_fds(struct pollfd *p)
 }
 
 nfds_t
-_PyPth_CopyFds(struct pollfd *fds)
+_PyPth_CopyFds(struct pollfd fds[FEW + 1])
 {
-    return ndirect > FEW ? 0 : (nfds_t)(copy_fds(fds) - fds);
+    return (nfds_t)(copy_fds(fds) - fds);
 }
 
 int
@@ -659,7 +716,6 @@ _PyPth_PollFds(volatile struct timespec *timeout, const sigset_t *mask)
     struct pollfd *p = copy_fds(pollset);
     unsigned int before = direct_changes;
     if (timeout != NULL) {
-        pollset_busy = 1;
         _PyPth_BeginIdle();
     }
     int found = sys_ppoll(pollset, (nfds_t)(p - pollset),
@@ -667,7 +723,6 @@ _PyPth_PollFds(volatile struct timespec *timeout, const sigset_t *mask)
     if (timeout != NULL) {
         int failed = errno;
         _PyPth_FinishIdle();
-        pollset_busy = 0;
         errno = failed;
     }
     // ENOMEM: ask again, as there is nobody to tell.
@@ -714,11 +769,12 @@ _PyPth_ForgetFds(void)
 void
 _PyPth_ClosingFds(unsigned int first, unsigned int last)
 {
-    if (_PyPth_nthreads == 1 || _PyPth_inside || _PyPth_vforked
+    if (_PyPth_inside || _PyPth_vforked
         || (_PyPth_nfds_waiting == 0 && epfd < 0))
     {
         return;
     }
+    int err = errno;
     _PyPth_Lock();
     if (epfd >= 0 && (unsigned int)epfd >= first
         && (unsigned int)epfd <= last)
@@ -728,7 +784,8 @@ _PyPth_ClosingFds(unsigned int first, unsigned int last)
     for (unsigned int fd = first; fd <= last && fd < (unsigned int)by_fd_size;
          fd++)
     {
-        fd_event((int)fd, POLLNVAL);
+        (void)unregister((int)fd);
+        wake_waiters((int)fd, POLLNVAL);
     }
     _PyPth_thread *next;
     for (_PyPth_thread *t = direct_head; t != NULL; t = next) {
@@ -746,4 +803,5 @@ _PyPth_ClosingFds(unsigned int first, unsigned int last)
         }
     }
     _PyPth_Unlock();
+    errno = err;
 }

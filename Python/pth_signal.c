@@ -198,11 +198,9 @@ add_pending(_PyPth_thread *thread, int signum, const siginfo_t *info)
 void
 _PyPth_DeliverPending(_PyPth_thread *self)
 {
-    sigset_t mask = *_PyPth_MaskOf(self), before;
-    int masked = 0;
     for (int signum = 1; signum <= SIGRTMAX; signum++) {
         if (sigismember(&self->pending, signum) != 1
-            || sigismember(&mask, signum) == 1)
+            || sigismember(&self->sigmask, signum) == 1)
         {
             continue;
         }
@@ -217,16 +215,9 @@ _PyPth_DeliverPending(_PyPth_thread *self)
         if (!pends) {
             continue;
         }
-        if (self->has_waitmask && !masked) {
-            masked = 1;
-            (void)_PyPth_sys_sigmask(SIG_SETMASK, &mask, &before);
-        }
         // Out on its own kernel thread or not: this is where it runs.
         (void)send_signal(self, (pid_t)syscall(SYS_gettid), signum,
                           known ? &info : NULL);
-    }
-    if (masked) {
-        (void)_PyPth_sys_sigmask(SIG_SETMASK, &before, NULL);
     }
 }
 
@@ -302,40 +293,12 @@ _PyPth_SharedMask(void)
             // The kernel thread of one that is out has the thread's mask.
             if (!t->out) {
                 sigset_t mask = shared_mask;
-                sigandset(&shared_mask, &mask, _PyPth_MaskOf(t));
+                sigandset(&shared_mask, &mask, &t->sigmask);
             }
         }
         shared_stale = 0;
     }
     return &shared_mask;
-}
-
-// ppoll(), pselect() and epoll_pwait().  The kernel's mask stays as it is: it
-// is the shared one that counts while the thread waits.
-int _PyPth_nwaitmasks = 0;
-
-void
-_PyPth_BeginWaitMask(const sigset_t *mask)
-{
-    _PyPth_thread *self = _PyPth_self;
-    _PyPth_Lock();
-    self->waitmask = *mask;
-    _PyPth_UnblockSignal(&self->waitmask);
-    self->has_waitmask = 1;
-    _PyPth_nwaitmasks++;
-    _PyPth_masks_differ = 1;
-    shared_stale = 1;
-    _PyPth_Unlock();
-}
-
-void
-_PyPth_EndWaitMask(void)
-{
-    _PyPth_Lock();
-    _PyPth_self->has_waitmask = 0;
-    _PyPth_nwaitmasks--;
-    shared_stale = 1;
-    _PyPth_Unlock();
 }
 
 int
@@ -345,7 +308,7 @@ _PyPth_TakesSignal(_PyPth_thread *thread, const sigset_t *set)
         // It was let through.
         return 1;
     }
-    const sigset_t *mask = _PyPth_MaskOf(thread);
+    const sigset_t *mask = &thread->sigmask;
     for (int signum = 1; signum <= SIGRTMAX; signum++) {
         if (sigismember(set, signum) == 1 && sigismember(mask, signum) == 0) {
             return 1;
@@ -356,26 +319,6 @@ _PyPth_TakesSignal(_PyPth_thread *thread, const sigset_t *set)
 
 
 /* Signals for one thread */
-
-int
-_PyPth_TakePending(const sigset_t *set)
-{
-    _PyPth_thread *self = _PyPth_self;
-    int found = 0;
-    _PyPth_Lock();
-    if (self->has_pending) {
-        for (int signum = 1; signum <= SIGRTMAX && !found; signum++) {
-            if (sigismember(set, signum) == 1
-                && sigismember(&self->pending, signum) == 1)
-            {
-                sigdelset(&self->pending, signum);
-                found = signum;
-            }
-        }
-    }
-    _PyPth_Unlock();
-    return found;
-}
 
 // Send the signal, with what the kernel has told of it, if anything.  Locked.
 // Return 0, or an error number.
@@ -409,15 +352,9 @@ send_to(_PyPth_thread *thread, int signum, const siginfo_t *info)
         return 0;
     }
     struct sigaction sa;
-    if (thread->sigwait != NULL
-        && sigismember(thread->sigwait, signum) == 1)
-    {
-        _PyPth_WakeThread(thread, _PyPth_WOKEN);
-        return 0;
-    }
     thread->deliver = 1;
     if ((thread->flags & _PyPth_INTERRUPTIBLE)
-        && sigismember(_PyPth_MaskOf(thread), signum) == 0
+        && sigismember(&thread->sigmask, signum) == 0
         && _PyPth_sys_sigaction(signum, NULL, &sa) == 0
         && sa.sa_handler != SIG_IGN)
     {
@@ -429,6 +366,26 @@ send_to(_PyPth_thread *thread, int signum, const siginfo_t *info)
         _PyPth_MakeReady(thread);
     }
     return 0;
+}
+
+void
+_PyPth_TakeSignalsHome(void)
+{
+    _PyPth_thread *self = _PyPth_self;
+    if (!_PyPth_InProgram() || self->alone || _PyPth_nthreads <= 1) {
+        return;
+    }
+    _PyPth_Lock();
+    _PyPth_GoHome(self);
+    for (int signum = 1; self->has_pending && signum <= SIGRTMAX; signum++) {
+        if (sigismember(&self->pending, signum) == 1) {
+            sigdelset(&self->pending, signum);
+            (void)send_to(self, signum, has_info[signum] ? &infos[signum]
+                                                         : NULL);
+            has_info[signum] = 0;
+        }
+    }
+    _PyPth_Unlock();
 }
 
 int
@@ -491,11 +448,11 @@ choose_thread(int signum)
 {
     _PyPth_thread *thread =
         _PyPth_FindThread((unsigned long)_PyRuntime.main_thread);
-    if (thread != NULL && sigismember(_PyPth_MaskOf(thread), signum) == 0) {
+    if (thread != NULL && sigismember(&thread->sigmask, signum) == 0) {
         return thread;
     }
     for (thread = _PyPth_threads; thread != NULL; thread = thread->all_next) {
-        if (sigismember(_PyPth_MaskOf(thread), signum) == 0) {
+        if (sigismember(&thread->sigmask, signum) == 0) {
             break;
         }
     }

@@ -1,4 +1,8 @@
-// GNU Pth backend, system call mapping: waiting for many descriptors.
+// GNU Pth backend, system call mapping: waiting for several descriptors.
+//
+// A few of them are waited for together with those of all other threads.  For
+// more the plain call is made: to ask for them twice would cost more than a
+// kernel thread that waits.
 
 #include "pth_syscalls.h"
 
@@ -6,93 +10,74 @@
 #include <sys/select.h>
 
 DECLARE_REAL(poll)
-DECLARE_REAL(ppoll)
 DECLARE_REAL(select)
-DECLARE_REAL(pselect)
 DECLARE_REAL(epoll_wait)
-DECLARE_REAL(epoll_pwait)
 
-static const struct timespec zero = {0, 0};
-
-// The calls that take a signal mask are made with it and without a timeout
-// first: that finds what is ready, or takes a signal that is pending and that
-// the mask lets through.  Then the thread waits with this mask.
-
-// Return what _PyPth_WaitFds() does.
-static _PyPth_result
-wait_masked(struct pollfd *fds, nfds_t nfds, PyTime_t deadline,
-            const sigset_t *mask, int flags)
+static PyTime_t
+from_ms(int ms)
 {
-    if (mask == NULL) {
-        return _PyPth_WaitFds(fds, nfds, deadline, flags);
-    }
-    _PyPth_BeginWaitMask(mask);
-    _PyPth_result result = _PyPth_WaitFds(fds, nfds, deadline, flags);
-    _PyPth_EndWaitMask();
-    return result;
+    return _PyPth_Deadline(ms < 0 ? -1 : (PyTime_t)ms * 1000000);
 }
 
-
-/* poll() */
-
-// poll() that has found nothing ready: wait.
+// What is left until `deadline`, rounded up.
 static int
-poll_wait(struct pollfd *fds, nfds_t nfds, PyTime_t deadline,
-          const sigset_t *mask)
+to_ms(PyTime_t deadline)
 {
-    for (;;) {
-        _PyPth_result result = wait_masked(
-            fds, nfds, deadline, mask, _PyPth_INTERRUPTIBLE | _PyPth_REVENTS);
-        if (result == _PyPth_TIMEOUT) {
-            return 0;
-        }
-        if (wait_failed(result)) {
-            return -1;
-        }
-        int found = 0;
-        for (nfds_t i = 0; i < nfds; i++) {
-            found += (fds[i].revents != 0);
-        }
-        if (found) {
-            return found;
-        }
+    if (deadline == _PyPth_FOREVER) {
+        return -1;
+    }
+    return (int)Py_MIN((time_left(deadline) + 999999) / 1000000, INT_MAX);
+}
+
+// Wait until `deadline` for descriptors none of which was ready.  Return one of
+// these, 0 when time has run out, or -1 and errno.
+#define ASK_AGAIN 1
+#define MAKE_PLAIN 2              // the plain call has to be made
+static int
+wait_fds(struct pollfd *fds, nfds_t nfds, PyTime_t deadline, int flags)
+{
+    switch (_PyPth_WaitFds(fds, nfds, deadline,
+                           _PyPth_INTERRUPTIBLE | flags))
+    {
+    case _PyPth_TIMEOUT:
+        return 0;
+    case _PyPth_INTR:
+        errno = EINTR;
+        return -1;
+    case _PyPth_ERROR:
+        forget_error();
+        return MAKE_PLAIN;
+    default:
+        return ASK_AGAIN;
     }
 }
+
 
 MAPPED int
 poll(struct pollfd *fds, nfds_t nfds, int timeout)
 {
-    if (timeout == 0) {
-        return _PyPth_PollNow(fds, nfds);
-    }
-    if (!can_switch()) {
+    if (!can_map(poll)) {
         return real(poll)(fds, nfds, timeout);
     }
-    PyTime_t ns = timeout < 0 ? -1 : (PyTime_t)timeout * 1000000;
-    PyTime_t deadline = _PyPth_Deadline(ns);
-    int found = _PyPth_PollNow(fds, nfds);
-    if (found != 0) {
-        return found;
+    if (timeout == 0) {
+        _PyPth_YieldToWaiting();
     }
-    return poll_wait(fds, nfds, deadline, NULL);
-}
-
-MAPPED int
-ppoll(struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
-      const sigset_t *mask)
-{
-    if (!can_switch() || (timeout != NULL && !valid_timespec(timeout))) {
-        return real(ppoll)(fds, nfds, timeout, mask);
+    if (timeout == 0 || nfds > _PyPth_FEW_FDS) {
+        return real(poll)(fds, nfds, timeout);
     }
-    PyTime_t ns = timeout == NULL ? -1 : from_timespec(timeout);
-    PyTime_t deadline = _PyPth_Deadline(ns);
-    int found = mask == NULL
-                ? _PyPth_PollNow(fds, nfds)
-                : real(ppoll)(fds, nfds, &zero, mask);
-    if (found != 0 || ns == 0) {
-        return found;
+    PyTime_t deadline = from_ms(timeout);
+    int found = real(poll)(fds, nfds, 0);
+    int wait = ASK_AGAIN;
+    while (found == 0 && wait == ASK_AGAIN) {
+        wait = wait_fds(fds, nfds, deadline, _PyPth_REVENTS);
+        for (nfds_t i = 0; wait == ASK_AGAIN && i < nfds; i++) {
+            found += (fds[i].revents != 0);
+        }
     }
-    return poll_wait(fds, nfds, deadline, mask);
+    if (wait == MAKE_PLAIN) {
+        return real(poll)(fds, nfds, to_ms(deadline));
+    }
+    return wait < 0 ? -1 : found;
 }
 
 MAPPED int
@@ -104,290 +89,120 @@ __poll_chk(struct pollfd *fds, nfds_t nfds, int timeout, size_t size)
     return poll(fds, nfds, timeout);
 }
 
-MAPPED int
-__ppoll_chk(struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
-            const sigset_t *mask, size_t size)
-{
-    if (nfds > size / sizeof(*fds)) {
-        __chk_fail();
-    }
-    return ppoll(fds, nfds, timeout, mask);
-}
-
 
 /* select() */
 
-typedef struct {
-    int nfds;
-    fd_set *r, *w, *e;            // or NULL
-} sets;
-
-// A program may allocate longer sets than an fd_set, for descriptors of
-// FD_SETSIZE and more: the kernel takes them (select(2), BUGS).
-static size_t
-set_size(int nfds)
-{
-    return ((size_t)nfds + NFDBITS - 1) / NFDBITS * sizeof(fd_mask);
-}
-
-// The kernel looks at no more descriptors than the process has room for, and
-// "select(getdtablesize(), ...)" with an fd_set relies on that.  Return what
-// it makes of `nfds`, or -1.
-static int
-clip_nfds(int nfds)
-{
-    if (nfds <= FD_SETSIZE) {
-        return nfds;
-    }
-    FILE *f = fopen("/proc/self/status", "re");
-    if (f == NULL) {
-        return -1;
-    }
-    char line[256];
-    int size = -1;
-    while (size < 0 && fgets(line, sizeof(line), f) != NULL) {
-        if (sscanf(line, "FDSize: %d", &size) != 1) {
-            size = -1;
-        }
-    }
-    fclose(f);
-    return size < 0 ? -1 : Py_MIN(nfds, size);
-}
-
-static int
-is_set(const fd_set *set, int fd)
-{
-    // Not FD_ISSET(), which checks for FD_SETSIZE where it is fortified.
-    return set != NULL && (((const fd_mask *)set)[fd / NFDBITS]
-                           >> (fd % NFDBITS) & 1);
-}
-
-// Turn sets into the array of poll().  `fds` may be NULL, to count.
+// Turn sets into the array of poll().  Return the number of descriptors, or more
+// than _PyPth_FEW_FDS if they are too many.
 static nfds_t
-sets_to_pollfds(const sets *s, struct pollfd *fds)
+sets_to_pollfds(int nfds, fd_set *const sets[3], struct pollfd *fds)
 {
+    static const short events[3] = {POLLIN, POLLOUT, POLLPRI};
     nfds_t n = 0;
-    for (int fd = 0; fd < s->nfds; fd++) {
-        short events = 0;
-        if (is_set(s->r, fd)) {
-            events |= POLLIN;
-        }
-        if (is_set(s->w, fd)) {
-            events |= POLLOUT;
-        }
-        if (is_set(s->e, fd)) {
-            events |= POLLPRI;
-        }
-        if (events) {
-            if (fds != NULL) {
+    for (int base = 0; base < nfds; base += NFDBITS) {
+        for (int i = 0; i < 3; i++) {
+            unsigned long bits = sets[i] == NULL ? 0
+                : ((const unsigned long *)sets[i])[base / NFDBITS];
+            for (; bits != 0; bits &= bits - 1) {
+                int fd = base + __builtin_ctzl(bits);
+                if (fd >= nfds) {
+                    break;
+                }
+                if (n >= _PyPth_FEW_FDS) {
+                    return n + 1;
+                }
                 fds[n].fd = fd;
-                fds[n].events = events;
+                fds[n++].events = events[i];
             }
-            n++;
         }
     }
     return n;
 }
 
-static void
-copy_sets(const sets *to, const sets *from)
-{
-    size_t size = set_size(from->nfds);
-    if (from->r != NULL) {
-        memcpy(to->r, from->r, size);
-    }
-    if (from->w != NULL) {
-        memcpy(to->w, from->w, size);
-    }
-    if (from->e != NULL) {
-        memcpy(to->e, from->e, size);
-    }
-}
-
-// Wait until `deadline`.  The kernel decides what is ready: the wait only says
-// when to ask again.  `in` holds what the caller asked for.
-static int
-select_wait(const sets *s, const sets *in, struct pollfd *fds, nfds_t n,
-            PyTime_t deadline, const sigset_t *mask)
-{
-    for (;;) {
-        int found = real(pselect)(s->nfds, s->r, s->w, s->e, &zero,
-                                  mask);
-        if (found != 0 || deadline == 0) {
-            return found;
-        }
-        _PyPth_result result = wait_masked(fds, n, deadline, mask,
-                                           _PyPth_INTERRUPTIBLE);
-        if (result == _PyPth_TIMEOUT) {
-            return 0;
-        }
-        copy_sets(s, in);
-        if (wait_failed(result)) {
-            return -1;
-        }
-    }
-}
-
-// select() until `deadline`; 0: do not wait.
-static int
-select_until(const sets *s, PyTime_t deadline, const sigset_t *mask)
-{
-    size_t size = set_size(s->nfds);
-    nfds_t n = sets_to_pollfds(s, NULL);
-    // One block for the array and three sets.
-    char *memory = malloc(n * sizeof(struct pollfd) + 3 * size);
-    if (memory == NULL) {
-        errno = ENOMEM;
-        return -1;
-    }
-    struct pollfd *fds = (struct pollfd *)memory;
-    char *copies = memory + n * sizeof(struct pollfd);
-    sets in = {s->nfds, NULL, NULL, NULL};
-    if (s->r != NULL) {
-        in.r = (fd_set *)copies;
-    }
-    if (s->w != NULL) {
-        in.w = (fd_set *)(copies + size);
-    }
-    if (s->e != NULL) {
-        in.e = (fd_set *)(copies + 2 * size);
-    }
-    copy_sets(&in, s);
-    (void)sets_to_pollfds(s, fds);
-    int found = select_wait(s, &in, fds, n, deadline, mask);
-    int err = errno;
-    free(memory);
-    errno = err;
-    return found;
-}
-
+// The kernel decides what is ready: the wait only says when to ask again.
 int
 _PyPth_Select(int nfds, fd_set *r, fd_set *w, fd_set *e,
               struct timeval *timeout)
 {
-    if (nfds < 0 || (timeout != NULL
-                     && (timeout->tv_sec < 0 || timeout->tv_usec < 0)))
+    struct pollfd fds[_PyPth_FEW_FDS];
+    fd_set *const sets[3] = {r, w, e};
+    nfds_t n;
+    // Sets may be longer than an fd_set (select(2), BUGS).
+    if (nfds < 0 || nfds > FD_SETSIZE
+        || (timeout != NULL
+            && (timeout->tv_sec < 0 || timeout->tv_sec > INT_MAX
+                || timeout->tv_usec < 0))
+        || (n = sets_to_pollfds(nfds, sets, fds)) > _PyPth_FEW_FDS)
     {
         return real(select)(nfds, r, w, e, timeout);
     }
     PyTime_t deadline = _PyPth_FOREVER;
     if (timeout != NULL) {
-        PyTime_t ns = _PyTime_Add(
-            from_timespec(&(struct timespec){timeout->tv_sec, 0}),
-            (PyTime_t)timeout->tv_usec * 1000);
-        deadline = _PyPth_Deadline(ns);
+        deadline = _PyPth_Deadline((PyTime_t)timeout->tv_sec * 1000000000
+                                   + (PyTime_t)timeout->tv_usec * 1000);
     }
-    sets s = {clip_nfds(nfds), r, w, e};
-    if (s.nfds < 0) {
-        return real(select)(nfds, r, w, e, timeout);
+    size_t size = ((size_t)nfds + NFDBITS - 1) / NFDBITS * sizeof(fd_mask);
+    fd_set asked[3];
+    for (int i = 0; i < 3; i++) {
+        if (sets[i] != NULL) {
+            memcpy(&asked[i], sets[i], size);
+        }
     }
-    int found = select_until(&s, deadline, NULL);
+    int wait = ASK_AGAIN, found = 0;
+    while (wait == ASK_AGAIN) {
+        struct timeval zero = {0, 0};
+        found = real(select)(nfds, r, w, e, &zero);
+        if (found != 0) {
+            break;
+        }
+        wait = wait_fds(fds, n, deadline, 0);
+        for (int i = 0; wait != 0 && i < 3; i++) {
+            if (sets[i] != NULL) {
+                memcpy(sets[i], &asked[i], size);
+            }
+        }
+    }
+    if (wait < 0) {
+        found = -1;
+    }
     if (timeout != NULL) {
         // As Linux does.
         PyTime_t left = time_left(deadline) / 1000;
         timeout->tv_sec = (time_t)(left / 1000000);
         timeout->tv_usec = (suseconds_t)(left % 1000000);
     }
-    return found;
+    return wait == MAKE_PLAIN ? real(select)(nfds, r, w, e, timeout) : found;
 }
 
+
+// An epoll descriptor is readable while it has events.
 MAPPED int
-pselect(int nfds, fd_set *r, fd_set *w, fd_set *e,
-        const struct timespec *timeout, const sigset_t *mask)
+epoll_wait(int epfd, struct epoll_event *events, int maxevents, int timeout)
 {
-    if (nfds < 0 || (timeout != NULL && !valid_timespec(timeout))
-        || !can_switch())
-    {
-        return real(pselect)(nfds, r, w, e, timeout, mask);
+    if (!can_map(epoll_wait)) {
+        return real(epoll_wait)(epfd, events, maxevents, timeout);
     }
-    PyTime_t deadline = _PyPth_FOREVER;
-    if (timeout != NULL) {
-        PyTime_t ns = from_timespec(timeout);
-        deadline = ns == 0 ? 0 : _PyPth_Deadline(ns);
+    if (timeout == 0) {
+        _PyPth_YieldToWaiting();
+        return real(epoll_wait)(epfd, events, maxevents, 0);
     }
-    sets s = {clip_nfds(nfds), r, w, e};
-    if (s.nfds < 0) {
-        return real(pselect)(nfds, r, w, e, timeout, mask);
-    }
-    return select_until(&s, deadline, mask);
-}
-
-
-/* epoll: the epoll descriptor is readable while it has events */
-
-// epoll_pwait() until `deadline`; 0: do not wait.
-static int
-epoll_until(int epfd, struct epoll_event *events, int maxevents,
-            PyTime_t deadline, const sigset_t *mask)
-{
+    PyTime_t deadline = from_ms(timeout);
     for (;;) {
-        int found = real(epoll_pwait)(epfd, events, maxevents, 0,
-                                  mask);
-        if (found != 0 || deadline == 0) {
+        int found = real(epoll_wait)(epfd, events, maxevents, 0);
+        if (found != 0) {
             return found;
         }
         struct pollfd p = {epfd, POLLIN, 0};
-        _PyPth_result result = wait_masked(&p, 1, deadline, mask,
-                                           _PyPth_INTERRUPTIBLE);
-        if (result == _PyPth_TIMEOUT) {
-            return 0;
+        int wait = wait_fds(&p, 1, deadline, 0);
+        if (wait == MAKE_PLAIN) {
+            return real(epoll_wait)(epfd, events, maxevents, to_ms(deadline));
         }
-        if (wait_failed(result)) {
-            return -1;
+        if (wait != ASK_AGAIN) {
+            return wait;
         }
         if (p.revents & POLLNVAL) {
             errno = EBADF;
             return -1;
         }
     }
-}
-
-static PyTime_t
-epoll_deadline(int timeout)
-{
-    if (timeout == 0) {
-        return 0;
-    }
-    return _PyPth_Deadline(timeout < 0 ? -1 : (PyTime_t)timeout * 1000000);
-}
-
-MAPPED int
-epoll_wait(int epfd, struct epoll_event *events, int maxevents, int timeout)
-{
-    if (timeout == 0 || !can_switch()) {
-        return real(epoll_wait)(epfd, events, maxevents, timeout);
-    }
-    return epoll_until(epfd, events, maxevents, epoll_deadline(timeout), NULL);
-}
-
-MAPPED int
-epoll_pwait(int epfd, struct epoll_event *events, int maxevents, int timeout,
-            const sigset_t *mask)
-{
-    if (timeout == 0 || !can_switch()) {
-        return real(epoll_pwait)(epfd, events, maxevents, timeout, mask);
-    }
-    return epoll_until(epfd, events, maxevents, epoll_deadline(timeout), mask);
-}
-
-// Since glibc 2.35; declared here for those before, which nobody can have
-// linked to.
-extern int epoll_pwait2(int epfd, struct epoll_event *events, int maxevents,
-                        const struct timespec *timeout, const sigset_t *mask);
-
-DECLARE_REAL(epoll_pwait2)
-
-MAPPED int
-epoll_pwait2(int epfd, struct epoll_event *events, int maxevents,
-             const struct timespec *timeout, const sigset_t *mask)
-{
-    if ((timeout != NULL && !valid_timespec(timeout)) || !can_switch()) {
-        return real(epoll_pwait2)(epfd, events, maxevents, timeout, mask);
-    }
-    PyTime_t deadline = _PyPth_FOREVER;
-    if (timeout != NULL) {
-        PyTime_t ns = from_timespec(timeout);
-        deadline = ns == 0 ? 0 : _PyPth_Deadline(ns);
-    }
-    return epoll_until(epfd, events, maxevents, deadline, mask);
 }

@@ -14,21 +14,20 @@
 //                            the kernel would answer for its own thread
 //   Python/pth_sys_poll.c    poll(), select(), epoll_wait()
 //   Python/pth_sys_socket.c  sockets
-//   Python/pth_sys_file.c    files, pipes, terminals; locks on files
-//   Python/pth_sys_stdio.c   input by way of stdio
-//   Python/pth_sys_time.c    sleeping; semaphores
-//   Python/pth_sys_process.c child processes, signals that are waited for
+//   Python/pth_sys_file.c    read() and write()
+//   Python/pth_sys_time.c    sleeping
 //
 // docs/syscalls.md has the table.
 
 #include "pth_syscalls.h"
 
-#include <dirent.h>               // closedir()
+#include <gnu/libc-version.h>     // gnu_get_libc_version()
 #include <grp.h>                  // setgroups()
 #include <linux/prctl.h>          // PR_SET_NAME
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>                // fclose()
+#include <stdio.h>                // snprintf()
+#include <sys/epoll.h>            // epoll_pwait()
 #include <sys/resource.h>         // setpriority()
 #include <sys/select.h>
 #include <sys/syscall.h>
@@ -58,12 +57,16 @@ _PyPth_InitSyscalls(const char *value)
 }
 
 void *
-_PyPth_NextDefinition(const char *name)
+_PyPth_NextDefinition(const char *name, char *interposed)
 {
     void *func = dlsym(RTLD_NEXT, name);
     if (func == NULL) {
         _Py_FatalErrorFormat(__func__, "the C library has no %s()", name);
     }
+    Dl_info next, libc;
+    *interposed = (dladdr(func, &next) == 0
+                   || dladdr((void *)gnu_get_libc_version, &libc) == 0
+                   || next.dli_fbase != libc.dli_fbase);
     return func;
 }
 
@@ -78,15 +81,7 @@ in_pth(void)
 /* The C library's own functions, for the other files of the backend */
 
 DECLARE_REAL(poll)
-DECLARE_REAL(ppoll)
 DECLARE_REAL(pthread_sigmask)
-
-int
-_PyPth_sys_ppoll(struct pollfd *fds, nfds_t nfds,
-                 const struct timespec *timeout, const sigset_t *mask)
-{
-    return real(ppoll)(fds, nfds, timeout, mask);
-}
 
 int
 _PyPth_PollNow(struct pollfd *fds, nfds_t nfds)
@@ -120,7 +115,7 @@ read(int fd, void *buf, size_t len)
         return -1;
     }
 #ifdef HAVE_PTH_SYSCALLS
-    if (len > 0 && can_switch()) {
+    if (len > 0 && can_map(read)) {
         return _PyPth_Read(fd, buf, len);
     }
 #endif
@@ -136,8 +131,11 @@ select(int nfds, fd_set *r, fd_set *w, fd_set *e, struct timeval *timeout)
         return 0;
     }
 #ifdef HAVE_PTH_SYSCALLS
-    if (!at_once && can_switch()) {
-        return _PyPth_Select(nfds, r, w, e, timeout);
+    if (can_map(select)) {
+        if (!at_once) {
+            return _PyPth_Select(nfds, r, w, e, timeout);
+        }
+        _PyPth_YieldToWaiting();
     }
 #endif
     return real(select)(nfds, r, w, e, timeout);
@@ -390,7 +388,8 @@ _PyPth_sys_pthread_exit(void *value)
     typedef void (*exit_func)(void *) __attribute__((noreturn));
     static exit_func func = NULL;
     if (func == NULL) {
-        func = (exit_func)_PyPth_NextDefinition("pthread_exit");
+        char interposed;
+        func = (exit_func)_PyPth_NextDefinition("pthread_exit", &interposed);
     }
     func(value);
 }
@@ -429,6 +428,53 @@ ON_OWN(OWN, int, setresgid, (gid_t rgid, gid_t egid, gid_t sgid),
        (rgid, egid, sgid))
 ON_OWN(OWN, int, setgroups, (size_t n, const gid_t *groups), (n, groups))
 ON_OWN(OWN, int, initgroups, (const char *user, gid_t group), (user, group))
+
+// What is sent to a thread, and what it lets through, the kernel knows on the
+// thread's own kernel thread alone.
+#define SIGNALS _PyPth_TakeSignalsHome()
+#define SIGNALS_IF(mask)                                        \
+    if ((mask) != NULL) {                                       \
+        SIGNALS;                                                \
+    }
+
+ON_OWN(SIGNALS, int, sigwait, (const sigset_t *set, int *signum),
+       (set, signum))
+ON_OWN(SIGNALS, int, sigwaitinfo, (const sigset_t *set, siginfo_t *info),
+       (set, info))
+ON_OWN(SIGNALS, int, sigtimedwait,
+       (const sigset_t *set, siginfo_t *info, const struct timespec *timeout),
+       (set, info, timeout))
+ON_OWN(SIGNALS, int, sigsuspend, (const sigset_t *mask), (mask))
+ON_OWN(SIGNALS_IF(mask), int, ppoll,
+       (struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
+        const sigset_t *mask), (fds, nfds, timeout, mask))
+ON_OWN(SIGNALS_IF(mask), int, pselect,
+       (int nfds, fd_set *r, fd_set *w, fd_set *e,
+        const struct timespec *timeout, const sigset_t *mask),
+       (nfds, r, w, e, timeout, mask))
+ON_OWN(SIGNALS_IF(mask), int, epoll_pwait,
+       (int epfd, struct epoll_event *events, int maxevents, int timeout,
+        const sigset_t *mask), (epfd, events, maxevents, timeout, mask))
+
+// Since glibc 2.35; declared here for those before, which nobody can have
+// linked to.
+extern int epoll_pwait2(int epfd, struct epoll_event *events, int maxevents,
+                        const struct timespec *timeout, const sigset_t *mask);
+
+ON_OWN(SIGNALS_IF(mask), int, epoll_pwait2,
+       (int epfd, struct epoll_event *events, int maxevents,
+        const struct timespec *timeout, const sigset_t *mask),
+       (epfd, events, maxevents, timeout, mask))
+
+MAPPED int
+__ppoll_chk(struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
+            const sigset_t *mask, size_t size)
+{
+    if (nfds > size / sizeof(*fds)) {
+        __chk_fail();
+    }
+    return ppoll(fds, nfds, timeout, mask);
+}
 
 // Is it the calling thread's?  They also take its native ID.
 static inline int
@@ -575,7 +621,8 @@ _PyPth_BeforeVfork(void *address)
 {
     static void *func = NULL;
     if (func == NULL) {
-        func = _PyPth_NextDefinition("vfork");
+        char interposed;
+        func = _PyPth_NextDefinition("vfork", &interposed);
     }
     vfork_return = address;
     _PyPth_vforked = 1;
@@ -622,17 +669,14 @@ _PyPth_IsNonblocking(int fd)
 }
 
 int
-_PyPth_WaitFd(int fd, short events, PyTime_t deadline, int flags)
+_PyPth_WaitFd(int fd, short events, int flags, short *revents)
 {
     struct pollfd p = {fd, events, 0};
-    _PyPth_result result = _PyPth_WaitFds(&p, 1, deadline,
+    _PyPth_result result = _PyPth_WaitFds(&p, 1, _PyPth_FOREVER,
                                           _PyPth_INTERRUPTIBLE
                                           | _PyPth_ONE_TAKES | flags);
-    if (result == _PyPth_TIMEOUT) {
-        errno = EAGAIN;
-        return -1;
-    }
-    if (wait_failed(result)) {
+    if (result == _PyPth_INTR) {
+        errno = EINTR;
         return -1;
     }
     if (p.revents & POLLNVAL) {
@@ -640,55 +684,8 @@ _PyPth_WaitFd(int fd, short events, PyTime_t deadline, int flags)
         return -1;
     }
     forget_error();
-    return p.revents;
-}
-
-int
-_PyPth_WaitBefore(int fd, short events, PyTime_t deadline)
-{
-    struct pollfd p = {fd, events, 0};
-    for (int first = 1;; first = 0) {
-        // Ask again after each wait: another thread may have been faster.
-        if (_PyPth_PollNow(&p, 1) != 0) {
-            // Ready, or an error that the call itself reports.
-            return 0;
-        }
-        if (first) {
-            int flags = real(fcntl)(fd, F_GETFL);
-            int mode = flags & O_ACCMODE;
-            if (flags < 0 || (flags & O_NONBLOCK)
-                || mode == (events == POLLIN ? O_WRONLY : O_RDONLY))
-            {
-                // EAGAIN, or EBADF: the wrong end of a pipe never becomes
-                // ready.
-                return 0;
-            }
-        }
-        if (_PyPth_WaitFd(fd, events, deadline, 0) < 0) {
-            return -1;
-        }
-    }
-}
-
-int
-_PyPth_SleepUntil(PyTime_t deadline, struct timespec *left)
-{
-    if (time_left(deadline) == 0 && deadline != _PyPth_FOREVER) {
-        // As the kernel lets others run.
-        _PyPth_Yield();
-        return 0;
-    }
-    _PyPth_Lock();
-    _PyPth_result result = _PyPth_Wait(
-        NULL, deadline, _PyPth_INTERRUPTIBLE | _PyPth_NEW_SIGNALS);
-    _PyPth_Unlock();
-    if (result == _PyPth_INTR) {
-        if (left != NULL) {
-            _PyTime_AsTimespec_clamp(time_left(deadline), left);
-        }
-        return EINTR;
-    }
-    return 0;
+    *revents = p.revents;
+    return result == _PyPth_ERROR ? CANNOT_WAIT : 0;
 }
 
 
@@ -698,106 +695,64 @@ _PyPth_SleepUntil(PyTime_t deadline, struct timespec *left)
 DECLARE_REAL(close)
 DECLARE_REAL(dup2)
 DECLARE_REAL(dup3)
-DECLARE_REAL(fclose)
-DECLARE_REAL(freopen)
-DECLARE_REAL(closedir)
+DECLARE_REAL(close_range)
 
-static inline void
+static void
 closing(unsigned int first, unsigned int last)
 {
     _PyPth_ForgetKinds(first, last);
-    if (_PyPth_nthreads > 1) {
-        _PyPth_ClosingFds(first, last);
-    }
-}
-
-// A number below 0 is no descriptor's.
-static inline void
-closing_one(int fd)
-{
-    closing((unsigned int)fd, (unsigned int)fd);
+    _PyPth_ClosingFds(first, last);
 }
 
 MAPPED int
 close(int fd)
 {
-    closing_one(fd);
+    // A number below 0 is no descriptor's.
+    closing((unsigned int)fd, (unsigned int)fd);
     return real(close)(fd);
+}
+
+// `fd2` is about to be made a duplicate of `fd`, if it can be.
+static void
+replacing(int fd, int fd2)
+{
+    struct rlimit limit;
+    if (fd != fd2 && real(fcntl)(fd, F_GETFD) >= 0 && fd2 >= 0
+        && getrlimit(RLIMIT_NOFILE, &limit) == 0
+        && (rlim_t)fd2 < limit.rlim_cur)
+    {
+        closing((unsigned int)fd2, (unsigned int)fd2);
+    }
 }
 
 MAPPED int
 dup2(int fd, int fd2)
 {
-    if (fd != fd2) {
-        closing_one(fd2);
-    }
+    int err = errno;
+    replacing(fd, fd2);
+    errno = err;
     return real(dup2)(fd, fd2);
 }
 
 MAPPED int
 dup3(int fd, int fd2, int flags)
 {
-    if (fd != fd2) {
-        closing_one(fd2);
+    int err = errno;
+    if ((flags & ~O_CLOEXEC) == 0) {
+        replacing(fd, fd2);
     }
+    errno = err;
     return real(dup3)(fd, fd2, flags);
 }
-
-// The C library closes these descriptors out of sight of close().
-
-static void
-closing_stream(FILE *file)
-{
-    int err = errno;
-    int fd = fileno(file);        // -1: in memory
-    errno = err;
-    closing_one(fd);
-}
-
-MAPPED int
-fclose(FILE *file)
-{
-    closing_stream(file);
-    return real(fclose)(file);
-}
-
-static FILE *
-map_freopen(const char *path, const char *mode, FILE *file)
-{
-    closing_stream(file);
-    return real(freopen)(path, mode, file);
-}
-
-MAPPED_NAME(freopen, map_freopen)
-MAPPED_NAME(freopen64, map_freopen)
-
-MAPPED int
-closedir(DIR *dir)
-{
-    closing_one(dirfd(dir));
-    return real(closedir)(dir);
-}
-
-#ifdef CLOSE_RANGE_UNSHARE        // glibc 2.34
-
-DECLARE_REAL(close_range)
-DECLARE_REAL(closefrom)
 
 MAPPED int
 close_range(unsigned int first, unsigned int last, int flags)
 {
-    if (!(flags & CLOSE_RANGE_CLOEXEC)) {
+    // With flags it closes nothing, or in another table of descriptors.
+    if (flags == 0 && first <= last) {
         closing(first, last);
     }
     return real(close_range)(first, last, flags);
 }
 
-MAPPED void
-closefrom(int first)
-{
-    closing((unsigned int)Py_MAX(first, 0), INT_MAX);
-    real(closefrom)(first);
-}
-
-#endif  // CLOSE_RANGE_UNSHARE
 #endif  // HAVE_PTH_SYSCALLS

@@ -16,39 +16,35 @@
 #define MAPPED Py_EXPORTED_SYMBOL
 
 // An exported name of the function `func` of the same file.  For functions
-// that have two names, as open() and open64(): which of them a declaration of
+// that have two names, as fcntl() and fcntl64(): which of them a declaration of
 // the C library means depends on _FILE_OFFSET_BITS.
 #define MAPPED_NAME(name, func)                                 \
     extern __typeof__(func) func ## _is_ ## name __asm__(#name) \
         __attribute__((alias(#func), visibility("default")));
 
-// The functions of <sys/types.h>'s off_t, which a 32-bit program may call with
-// off_t of either size: only that of CPython itself is known here.
-#if SIZEOF_LONG == 8
-#  define MAPPED_OFF_T(name, func)                              \
-    MAPPED_NAME(name, func)                                     \
-    MAPPED_NAME(name ## 64, func)
-#else
-#  define MAPPED_OFF_T(name, func)                              \
-    MAPPED_NAME(name ## 64, func)
-#endif
-
-// real(name) is the C library's own function: the next definition of the name
-// behind ours.
+// real(name) is the function that the program would call without us: the next
+// definition of the name behind ours, mostly the C library's.
 #define real(name) next_ ## name()
 
+// is_interposed(name): it is that of another library, which was preloaded to
+// see the calls that the program makes.
+#define is_interposed(name) (next_ ## name(), interposed_ ## name)
+
 #define DECLARE_REAL(name)                                      \
+    static char interposed_ ## name;                            \
     static inline __typeof__(&name)                             \
     next_ ## name(void)                                         \
     {                                                           \
         static __typeof__(&name) func = NULL;                   \
         if (func == NULL) {                                     \
-            func = (__typeof__(&name))_PyPth_NextDefinition(#name); \
+            func = (__typeof__(&name))_PyPth_NextDefinition(    \
+                #name, &interposed_ ## name);                   \
         }                                                       \
         return func;                                            \
     }
 
-extern void *_PyPth_NextDefinition(const char *name);
+// `*interposed` is set if it is not the C library's.
+extern void *_PyPth_NextDefinition(const char *name, char *interposed);
 
 // What a program calls that is compiled with -D_FORTIFY_SOURCE.
 extern void __chk_fail(void) __attribute__((noreturn));
@@ -74,12 +70,17 @@ can_switch(void)
     return _Py_tss_tstate == NULL && can_switch_with_gil();
 }
 
-// The plain call that follows is likely to block: let others have the carrier.
-static inline void
-make_room(void)
+// The same for a call of `name`: who interposes gets the call as it is.
+#define can_map(name) (can_switch() && !is_interposed(name))
+
+// Is the calling thread on the first kernel thread, which is another's?  Then a
+// signal may come when that one wants it back.
+static inline int
+on_first(void)
 {
-    _PyPth_BeforeLongCall();
-    errno = _PyPth_self->entry_errno;
+    _PyPth_thread *self = _PyPth_self;
+    return self != _PyPth_first
+           && (self->out ? self->on : _PyPth_carrier) == _PyPth_first;
 }
 
 // A call that succeeds leaves errno alone.  This is called when a mapped call
@@ -91,50 +92,10 @@ forget_error(void)
     errno = _PyPth_self->entry_errno;
 }
 
-// What a call returns that has failed after it has dealt with `done` bytes or
-// messages.
-static inline ssize_t
-done_or_error(size_t done)
-{
-    if (done == 0) {
-        return -1;
-    }
-    forget_error();
-    return (ssize_t)done;
-}
-
-// Did a wait end for another reason than what it was for, or its deadline?
-// Then errno is set.
-static inline int
-wait_failed(_PyPth_result result)
-{
-    if (result == _PyPth_INTR) {
-        errno = EINTR;
-        return 1;
-    }
-    return result == _PyPth_ERROR;
-}
-
 static inline int
 would_block(void)
 {
     return errno == EAGAIN || errno == EWOULDBLOCK;
-}
-
-static inline PyTime_t
-from_timespec(const struct timespec *ts)
-{
-    PyTime_t t;
-    if (_PyTime_FromTimespec(&t, (struct timespec *)ts) < 0) {
-        t = PyTime_MAX;
-    }
-    return t;
-}
-
-static inline int
-valid_timespec(const struct timespec *ts)
-{
-    return ts->tv_sec >= 0 && ts->tv_nsec >= 0 && ts->tv_nsec < 1000000000;
 }
 
 static inline PyTime_t
@@ -149,22 +110,20 @@ time_left(PyTime_t deadline)
 
 // True if a call on `fd` fails rather than blocks.
 extern int _PyPth_IsNonblocking(int fd);
-// Wait until `fd` is ready for `events`.  `flags`: 0 or _PyPth_EDGES.
-// Return what poll() says of it, or -1 and errno: EINTR, EBADF when another
-// thread has closed it, EAGAIN when the deadline has passed.
-extern int _PyPth_WaitFd(int fd, short events, PyTime_t deadline, int flags);
-// The same for a call that cannot be told not to block: return 0 also if the
-// call would fail at once, as it does for a non-blocking descriptor.
-extern int _PyPth_WaitBefore(int fd, short events, PyTime_t deadline);
-// Sleep until `deadline`.  Return 0, or EINTR and the time that is left
-// (`left` may be NULL).
-extern int _PyPth_SleepUntil(PyTime_t deadline, struct timespec *left);
+// Wait until `fd` is ready for `events`.  `flags`: 0 or _PyPth_EDGES.  Return
+// 0, with what poll() says of it in `*revents`, or with 0 there if the caller
+// has to see for itself; or -1 and errno: EINTR, EBADF when another thread has
+// closed it; or CANNOT_WAIT: the plain call has to be made.
+#define CANNOT_WAIT 1
+extern int _PyPth_WaitFd(int fd, short events, int flags, short *revents);
 
 /* pth_sys_socket.c: read() and write() of sockets */
 
-// The deadline that SO_RCVTIMEO or SO_SNDTIMEO sets for a call that starts
-// now.
-extern PyTime_t _PyPth_SocketDeadline(int fd, int option);
+extern ssize_t _PyPth_Recv(int fd, void *buf, size_t len, int flags,
+                           struct sockaddr *addr, socklen_t *addrlen);
+extern ssize_t _PyPth_Send(int fd, const void *buf, size_t len, int flags);
+// Are there preloaded libraries that would see these instead?
+extern int _PyPth_SocketCallsInterposed(void);
 
 /* pth_sys_file.c */
 

@@ -18,8 +18,8 @@
 //     where it is (_PyPth_TakeOver());
 //   - when another one that is out wakes somebody, or has to come in itself,
 //     while it is in C code without its GIL (_PyPth_TakeFromCall());
-//   - at once, where its last calls without the GIL took long, or when it
-//     makes a call that is known to block (_PyPth_MakeRoom());
+//   - at once, where its last calls without the GIL took long
+//     (_PyPth_MakeRoom());
 //   - at its end: what the C library keeps for a thread goes away on the
 //     thread's own kernel thread (_PyPth_GoHome()).
 //
@@ -856,17 +856,15 @@ _PyPth_MakeRoom(_PyPth_thread *self)
 }
 
 void
-_PyPth_BeforeLongCall(void)
+_PyPth_LeaveFirst(void)
 {
-    _PyPth_Lock();
-    // The first kernel thread's own thread may want it back, and to be sent
-    // away in the middle of a call is to get a part of what was asked for.
-    if (_PyPth_IsCurrent()
-        && (_PyPth_AnyReady() || (_PyPth_carrier == _PyPth_first
-                                  && _PyPth_self != _PyPth_first)))
-    {
-        _PyPth_MakeRoom(_PyPth_self);
+    _PyPth_thread *self = _PyPth_self;
+    if (self == _PyPth_first) {
         return;
+    }
+    _PyPth_Lock();
+    if ((_PyPth_IsCurrent() ? _PyPth_carrier : self->on) == _PyPth_first) {
+        _PyPth_GoHome(self);
     }
     _PyPth_Unlock();
 }
@@ -1017,7 +1015,7 @@ _PyPth_IsForFirst(int signum, const siginfo_t *info, _PyPth_thread *target,
     }
     if (target == NULL) {
         if (info->si_code == SI_TKILL || first->ended
-            || sigismember(_PyPth_MaskOf(first), signum) == 1)
+            || sigismember(&first->sigmask, signum) == 1)
         {
             return 0;
         }

@@ -33,6 +33,7 @@
 // get to run.  Threads that merely yielded in the middle of a wait are not
 // counted: they are ready for Pth, but would only wait again.
 static int nready = 0;
+static int ncomputing = 0;        // of these, those whose slices have ended
 
 // Passes of the scheduler that came back.
 unsigned long _PyPth_switches = 0;
@@ -72,6 +73,7 @@ count_ready(_PyPth_thread *thread)
     if (!thread->counted) {
         thread->counted = 1;
         nready++;
+        ncomputing += thread->computes;
     }
 }
 
@@ -169,6 +171,7 @@ _PyPth_CameBack(_PyPth_thread *self)
     if (self->counted) {
         self->counted = 0;
         nready--;
+        ncomputing -= self->computes;
     }
     if (self->urgent) {
         self->urgent = 0;
@@ -527,14 +530,6 @@ tell_signals(void)
         _PyPth_FindThread((unsigned long)_PyRuntime.main_thread);
     if (thread != NULL) {
         tell_thread(thread, &set);
-    }
-    if (_PyPth_nwaitmasks > 0) {
-        // Threads that wait for signals, as far as anybody can tell.
-        for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
-            if (t->has_waitmask) {
-                tell_thread(t, &set);
-            }
-        }
     }
 }
 
@@ -945,7 +940,6 @@ _PyPth_WaitFds(struct pollfd *fds, unsigned long nfds, PyTime_t deadline,
     _PyPth_Lock();
     if (nfds > 0 && _PyPth_InsertFds(self, fds, nfds, flags) < 0) {
         _PyPth_Unlock();
-        errno = ENOMEM;
         return _PyPth_ERROR;
     }
     // Of signals, only those that come in from now on, as poll() does.
@@ -955,7 +949,6 @@ _PyPth_WaitFds(struct pollfd *fds, unsigned long nfds, PyTime_t deadline,
     if (wait_as_thread(self) < 0) {
         _PyPth_RemoveFds(self);
         timer_remove(self);
-        errno = ENOMEM;
         result = _PyPth_ERROR;
     }
     else {
@@ -1030,8 +1023,8 @@ end_slice(_PyPth_thread *self)
     turn_of_computing = 0;
 }
 
-void
-_PyPth_Yield(void)
+static void
+yield(int also_computing)
 {
     _PyPth_thread *self = _PyPth_self;
     _PyPth_Lock();
@@ -1040,11 +1033,25 @@ _PyPth_Yield(void)
         if (can_run_woken()) {
             run_woken(self);
         }
-        else if (nready > 0) {
+        else if (nready > (also_computing ? 0 : ncomputing)) {
+            // It may never wait.
+            self->computes = 0;
             run_ready(self, NULL);
         }
     }
     _PyPth_Unlock();
+}
+
+void
+_PyPth_Yield(void)
+{
+    yield(1);
+}
+
+void
+_PyPth_YieldToWaiting(void)
+{
+    yield(0);
 }
 
 
@@ -1234,6 +1241,7 @@ _PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
             }
             else if (!_PyPth_map_syscalls) {
                 _PyPth_Yield();
+                _PyPth_LeaveFirst();
             }
         }
     }
@@ -1357,6 +1365,7 @@ _PyPth_ForgetOthers(void)
     await_head = await_tail = NULL;
     nawaiting = 0;
     nready = 0;
+    ncomputing = 0;
     nurgent = 0;
     last_urgent = NULL;
     ntimers = 0;
@@ -1366,13 +1375,11 @@ _PyPth_ForgetOthers(void)
     _PyPth_ForgetFds();
     _PyPth_ForgetSignals();
     signals_told = signals;
-    _PyPth_nwaitmasks = 0;
     _PyPth_thread *self = _PyPth_self;
     if (self != NULL) {
         self->counted = 0;
         self->urgent = 0;
         self->timer = -1;
         self->fds = NULL;
-        _PyPth_nwaitmasks = self->has_waitmask;
     }
 }

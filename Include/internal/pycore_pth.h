@@ -105,7 +105,7 @@ typedef enum {
     _PyPth_WOKEN = 1,             // by _PyPth_Wake() or a ready descriptor
     _PyPth_TIMEOUT,               // the deadline has passed
     _PyPth_INTR,                  // a signal came in, and the caller asked
-    _PyPth_ERROR,                 // no memory; errno is set
+    _PyPth_ERROR,                 // it cannot be waited for
     _PyPth_PROMISED,              // the GIL is kept for the caller
 } _PyPth_result;
 
@@ -128,11 +128,12 @@ typedef enum {
 extern _PyPth_result _PyPth_Wait(_PyPth_queue *queue, PyTime_t deadline,
                                  int flags);
 
-// Block the calling thread until one of the `nfds` descriptors is ready, as
-// poll() defines it, or until `deadline`.  When it returns _PyPth_WOKEN, one
-// is likely to be, and `revents` has POLLNVAL if another thread has closed it;
-// with _PyPth_REVENTS, `revents` of each is right.  Keeps errno, but for
-// _PyPth_ERROR.  The backend is not locked.
+// Block the calling thread until one of the `nfds` descriptors (8 at most) is
+// ready, as poll() defines it, or until `deadline`.  When it returns
+// _PyPth_WOKEN, one is likely to be, and `revents` has POLLNVAL if another
+// thread has closed it; with _PyPth_REVENTS, `revents` of each is right.
+// _PyPth_ERROR: this cannot be waited for here.  Keeps errno.  The backend is
+// not locked.
 extern _PyPth_result _PyPth_WaitFds(struct pollfd *fds, unsigned long nfds,
                                     PyTime_t deadline, int flags);
 
@@ -237,6 +238,9 @@ extern void _PyPth_SemPost(_PyPth_sem *sem);
 
 // Let the other threads run, if any can: called without the GIL.
 extern void _PyPth_Yield(void);
+// The same if any can that has not used up its time slice: for who asks without
+// waiting, as in poll() with a timeout of 0.
+extern void _PyPth_YieldToWaiting(void);
 
 // Set the length of the time slice in microseconds (sys.setswitchinterval()).
 extern void _PyPth_SetSlice(unsigned long us);
