@@ -225,7 +225,9 @@ call_handler(int signum, siginfo_t *info, void *context)
     {
         int defer;
         if (_PyPth_inside && handlers[signum].sa_handler == python_handler) {
-            defer = 0;
+            // If the first thread is in a call out of Pth, that has to end.
+            defer = (target == NULL && _PyPth_first->out
+                     && _PyPth_self != _PyPth_first);
         }
         else if (_PyPth_inside) {
             parked = _PyPth_BeginHandler(context);

@@ -1031,6 +1031,7 @@ class SignalTest(ScriptMixin, unittest.TestCase):
             gate = threading.Event()
             waiter = threading.Thread(target=gate.wait)
             waiter.start()
+            child = subprocess.Popen(['cat'], stdin=subprocess.PIPE)
             def compute():
                 while True: pass
             ways = dict(
@@ -1048,6 +1049,7 @@ class SignalTest(ScriptMixin, unittest.TestCase):
                 select=lambda: select.select([a], [], []),
                 recv=lambda: a.recv(1),
                 read=lambda: os.read(r, 1),
+                waitpid=child.wait,
             )
             stop = []
             def burn():
@@ -1071,13 +1073,42 @@ class SignalTest(ScriptMixin, unittest.TestCase):
             burner.join()
             gate.set()
             waiter.join()
+            child.stdin.close()
+            child.wait()
             """)
         self.assertEqual(out.split(), 2 * """
             compute sleep acquire acquire_timeout join join_timeout event
             event_timeout queue simple_queue simple_queue_timeout select recv
-            read""".split())
+            read waitpid""".split())
 
-    def test_a_signal_interrupts_a_plain_call_of_the_main_thread(self):
+    def test_a_signal_interrupts_a_plain_call_whoever_the_kernel_gives_it(self):
+        # The kernel chooses the first thread, but any other one may take the
+        # signal when it changes its mask before that one has woken up.
+        out = self.run_ok("""
+            import os, signal, subprocess, threading, time
+            gate = threading.Event()
+            waiter = threading.Thread(target=gate.wait)
+            waiter.start()
+            def interrupt(seconds):
+                time.sleep(seconds)
+                os.kill(os.getpid(), signal.SIGINT)
+            for i in range(20):
+                child = subprocess.Popen(['cat'], stdin=subprocess.PIPE)
+                helper = threading.Thread(target=interrupt, args=(0.001 * (3 + i % 10),))
+                try:
+                    helper.start()
+                    os.waitpid(child.pid, 0)
+                except KeyboardInterrupt:
+                    print('interrupted')
+                helper.join()
+                child.stdin.close()
+                child.wait()
+            gate.set()
+            waiter.join()
+            """)
+        self.assertEqual(out.split(), 20 * ['interrupted'])
+
+    def test_signals_interrupt_plain_calls_of_the_main_thread(self):
         # One that comes just before the call is lost, as on stock: so there are
         # more.
         out = self.run_ok("""
