@@ -82,6 +82,7 @@ typedef struct _PyPth_thread {
     char counted;                 // counted in `nready`
     char urgent;                  // counted in `nurgent`
     char computes;                // its slice ended, and no wait since
+    char asks;                    // without waiting, in this slice
     // A condition of its own, because one that several threads wait for has
     // no order, and loses wake-ups: pth_cond_notify() keeps one flag, so two
     // notifications before one pass of the scheduler wake one waiter.

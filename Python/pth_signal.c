@@ -256,6 +256,19 @@ _PyPth_SendPending(_PyPth_thread *thread)
     }
 }
 
+// Does any thread block others than the calling one, which has changed its mask?
+static char
+any_mask_differs(void)
+{
+    const sigset_t *mask = &_PyPth_self->sigmask;
+    for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
+        if (memcmp(&t->sigmask, mask, _NSIG / 8) != 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 void
 _PyPth_MaskChanged(void)
 {
@@ -267,10 +280,11 @@ _PyPth_MaskChanged(void)
     _PyPth_Lock();
     _PyPth_GetSignalMask(&self->sigmask);
     (self->out ? self->on : _PyPth_carrier)->kmask = self->sigmask;
-    if (_PyPth_nthreads > 1 || self != _PyPth_first) {
-        _PyPth_masks_differ = 1;
-    }
-    else {
+    // Often it has got back the one that it had before, as after a fork().
+    _PyPth_masks_differ = _PyPth_nthreads > 1
+                          ? !_PyPth_masks_differ || any_mask_differs()
+                          : self != _PyPth_first;
+    if (!_PyPth_masks_differ) {
         _PyPth_SetSpareMask(&self->sigmask);
     }
     shared_stale = 1;

@@ -200,6 +200,10 @@ leave_first(int fd)
 
 MAY_BE_CUT(1, fd, ssize_t, writev,
            (int fd, const struct iovec *iov, int iovcnt), (fd, iov, iovcnt))
+MAY_BE_CUT(!(flags & MSG_DONTWAIT), fd, ssize_t, sendto,
+           (int fd, const void *buf, size_t len, int flags,
+            const struct sockaddr *addr, socklen_t addrlen),
+           (fd, buf, len, flags, addr, addrlen))
 MAY_BE_CUT(!(flags & MSG_DONTWAIT), fd, ssize_t, sendmsg,
            (int fd, const struct msghdr *msg, int flags), (fd, msg, flags))
 MAY_BE_CUT(!(flags & MSG_DONTWAIT), fd, int, sendmmsg,

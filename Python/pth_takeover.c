@@ -608,7 +608,7 @@ run_stub(void)
     _PyPth_thread *thread = _PyPth_current;
     // It may have come here by way of `vacant`.
     _PyPth_after = thread;
-    _PyPth_SetKernelMask(_PyPth_carrier, &_PyPth_carrier->sigmask);
+    _PyPth_SetKernelMask(_PyPth_carrier, &thread->sigmask);
     _PyPth_Block(thread);
     _PyPth_RunOn(thread);
 }
@@ -642,9 +642,7 @@ _PyPth_Arrived(_PyPth_thread *self)
         }
     }
     _PyPth_SetThreadPointer(self->tp);
-    if (_PyPth_masks_differ) {
-        _PyPth_SetKernelMask(_PyPth_carrier, &self->sigmask);
-    }
+    _PyPth_SetKernelMask(_PyPth_carrier, &self->sigmask);
     if (self->has_altstack || _PyPth_carrier->alt_owner != NULL) {
         _PyPth_SetAltstack(_PyPth_carrier, self);
     }

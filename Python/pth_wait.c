@@ -1004,7 +1004,8 @@ end_slice(_PyPth_thread *self)
         if (!self->computes) {
             turn_of_computing = 1;
         }
-        self->computes = 1;
+        self->computes = !self->asks;
+        self->asks = 0;
     }
     if (can_run_woken()) {
         run_woken(self);
@@ -1033,7 +1034,10 @@ end_slice_in_call(_PyPth_thread *self)
     int only_look = (_PyPth_slice_expired == LOOK);
     _PyPth_slice_expired = 0;
     (void)_PyPth_LookAround(1);
-    self->computes |= !only_look;
+    if (!only_look) {
+        self->computes = !self->asks;
+        self->asks = 0;
+    }
     if (can_run_woken() || (nready > 0 && !only_look)) {
         _PyPth_MakeRoom(self);
     }
@@ -1070,6 +1074,8 @@ _PyPth_Yield(void)
 void
 _PyPth_YieldToWaiting(void)
 {
+    // Two that ask each other until a slice ends would take turns of slices.
+    _PyPth_self->asks = 1;
     yield(0);
 }
 

@@ -311,6 +311,47 @@ class StreamTest(unittest.TestCase):
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
 
 
+class TurnsTest(unittest.TestCase):
+    # Who asks without waiting gives others their turns.  On stock the GIL is
+    # dropped, too, but who waits for it may come too late.
+
+    def check(self, call):
+        # Each waits for its turn by calls that do not block.
+        turns = 200
+        turn = 0
+        calls = [0, 0]
+
+        def run(me):
+            nonlocal turn
+            for _ in range(turns):
+                while turn != me:
+                    calls[me] += 1
+                    call()
+                turn = 1 - me
+
+        threads = [threading.Thread(target=run, args=(me,)) for me in (0, 1)]
+        with threading_helper.start_threads(threads):
+            pass
+        # There is room for some thousands in a time slice.
+        self.assertLess(sum(calls), 100 * turns)
+
+    def test_sleep(self):
+        self.check(lambda: time.sleep(0))
+
+    def test_sched_yield(self):
+        self.check(os.sched_yield)
+
+    def test_select(self):
+        self.check(lambda: select.select([], [], [], 0))
+
+    def test_poll(self):
+        self.check(lambda: select.poll().poll(0))
+
+    def test_epoll(self):
+        with select.epoll() as p:
+            self.check(lambda: p.poll(0))
+
+
 class DescriptorTest(unittest.TestCase):
     """Descriptors that go away while somebody waits for them."""
 

@@ -75,6 +75,12 @@ class Base(unittest.TestCase):
         a.setblocking(True)
         return a, b
 
+    def tcp_pair(self):
+        server = self.stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        b = self.stack.enter_context(socket.create_connection(server.getsockname()))
+        a = self.stack.enter_context(server.accept()[0])
+        return a, b
+
     def drain(self, sock):
         """Read until nothing comes any more for a while."""
         sock.settimeout(0.2)
@@ -1861,6 +1867,436 @@ class ManyTest(Base):
         for a, b in pairs:
             a.close()
             b.close()
+
+
+class DecidedOnceTest(Base):
+    """How a call blocks is decided when it is made.  What another thread changes
+    meanwhile is for the next one."""
+
+    CHANGES = {
+        "setblocking": lambda sock: sock.setblocking(False),
+        "settimeout": lambda sock: sock.settimeout(30),
+        "F_SETFL": lambda sock: os.set_blocking(sock.fileno(), False),
+        "through a duplicate": lambda sock: change_duplicate(sock),
+    }
+
+    def check(self, name, block, unblock, expected):
+        """block(sock) in a thread, and unblock(peer) when sock was changed."""
+        for kind in "pair", "tcp_pair":
+            for change in self.CHANGES:
+                with self.subTest(call=name, kind=kind, change=change):
+                    a, b = getattr(self, kind)()
+                    outcome = []
+                    t = threading.Thread(target=lambda: outcome.append(block(a)))
+                    t.start()
+                    time.sleep(0.02)
+                    self.CHANGES[change](a)
+                    time.sleep(0.02)
+                    self.assertEqual(outcome, [])
+                    unblock(b)
+                    t.join()
+                    self.assertEqual(outcome[0][:len(expected)], expected)
+
+    def test_sending(self):
+        # sendfile() looks at the mode again and again (kernel, fs/splice.c).
+        data = bytes(8_000_000)
+
+        def read_all(peer):
+            n = 0
+            while n < len(data):
+                n += len(peer.recv(1 << 20))
+
+        for name, send in dict(
+                send=lambda s: c.send(s.fileno(), data),
+                sendto=lambda s: c.sendto(s.fileno(), data),
+                sendmsg=lambda s: c.sendmsg(s.fileno(), data),
+                sendmmsg=lambda s: c.sendmmsg(s.fileno(), data, 1),
+                write=lambda s: c.write(s.fileno(), data),
+                writev=lambda s: c.writev(s.fileno(), data),
+        ).items():
+            self.check(name, send, read_all,
+                       (1 if name == "sendmmsg" else len(data), 0))
+
+    def test_receiving(self):
+        for name, receive in dict(
+                recv=lambda s: c.recv(s.fileno(), 10),
+                recvfrom=lambda s: c.recvfrom(s.fileno(), 10),
+                recvmsg=lambda s: c.recvmsg(s.fileno(), 10),
+                read=lambda s: c.read(s.fileno(), 10),
+                readv=lambda s: c.readv(s.fileno(), 10),
+        ).items():
+            self.check(name, receive, lambda peer: peer.send(b"hello"),
+                       (5, 0, b"hello"))
+
+    def test_receiving_all(self):
+        def in_parts(peer):
+            for part in b"abc", b"def", b"ghij":
+                peer.send(part)
+                time.sleep(0.01)
+
+        for name, receive in dict(
+                recv=lambda s: c.recv(s.fileno(), 10, socket.MSG_WAITALL),
+                recvfrom=lambda s: c.recvfrom(s.fileno(), 10, socket.MSG_WAITALL),
+                recvmsg=lambda s: c.recvmsg(s.fileno(), 10, socket.MSG_WAITALL),
+        ).items():
+            self.check(name, receive, in_parts, (10, 0, b"abcdefghij"))
+
+    def test_accepting(self):
+        for name in "accept", "accept4":
+            for change in self.CHANGES:
+                with self.subTest(call=name, change=change):
+                    server, connect = listener(self)
+                    outcome = []
+                    t = threading.Thread(target=lambda: outcome.append(
+                        getattr(c, name)(server.fileno())))
+                    t.start()
+                    time.sleep(0.02)
+                    self.CHANGES[change](server)
+                    time.sleep(0.02)
+                    self.assertEqual(outcome, [])
+                    connect()
+                    t.join()
+                    opened(self)(outcome[0])
+
+    def test_nobody_else_sees_the_mode_change(self):
+        # Of an open file that blocks and is shared with another process.
+        cases = {name: CASES[name] for name in CASES if name.startswith(
+            ("read", "write", "recv", "send", "accept", "connect"))}
+        for name, setup in cases.items():
+            with self.subTest(call=name):
+                block, unblock, expected = setup(self)
+                modes = set()
+                done = []
+
+                def look():
+                    while not done:
+                        for fd in os.listdir("/proc/self/fdinfo"):
+                            with contextlib.suppress(OSError):
+                                with open(f"/proc/self/fdinfo/{fd}") as f:
+                                    flags = int(f.read().split("flags:")[1].split()[0], 8)
+                                if flags & os.O_NONBLOCK:
+                                    modes.add(os.readlink(f"/proc/self/fd/{fd}"))
+
+                looking = threading.Thread(target=look)
+                t = threading.Thread(target=block)
+                before = nonblocking_files()
+                looking.start()
+                t.start()
+                time.sleep(0.02)
+                unblock()
+                t.join()
+                done.append(1)
+                looking.join()
+                # The peer's may be another one now.
+                self.assertEqual(modes - before - nonblocking_files(), set())
+
+
+def change_duplicate(sock):
+    with sock.dup() as duplicate:
+        duplicate.setblocking(False)
+
+
+def nonblocking_files():
+    files = set()
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if not os.get_blocking(int(fd)):
+                files.add(os.readlink(f"/proc/self/fd/{fd}"))
+    return files
+
+
+class PlainCallTest(Base):
+    """Calls that block in ways of their own."""
+
+    def test_fast_open(self):
+        with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as s:
+            gate = threading.Event()
+            other = threading.Thread(target=gate.wait)
+            other.start()
+            self.addCleanup(other.join)
+            self.addCleanup(gate.set)
+            self.assertEqual(s.sendto(b"hello", socket.MSG_FASTOPEN,
+                                      server.getsockname()), 5)
+            with server.accept()[0] as peer:
+                self.assertEqual(peer.recv(10), b"hello")
+
+    def test_a_datagram_for_one_who_is_behind_waits(self):
+        # It does not ask again and again.
+        path = os.path.join(self.directory(), "socket")
+        with (socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver,
+              socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender):
+            receiver.bind(path)
+            messages = [b"%d" % i for i in range(1000)]
+            t = threading.Thread(
+                target=lambda: [sender.sendto(m, path) for m in messages])
+            t.start()
+            time.sleep(0.1)
+            calls = switches()
+            time.sleep(0.2)
+            self.assertTrue(t.is_alive())
+            self.assertLess(switches() - calls, 100)
+            self.assertEqual([receiver.recv(100) for _ in messages], messages)
+            t.join()
+
+    def test_sendfile_has_the_time_limit_of_its_socket(self):
+        a, b = self.pair()
+        limit = (0).to_bytes(8, sys.byteorder) + (20_300).to_bytes(8, sys.byteorder)
+        a.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        f = self.file(bytes(8_000_000))
+        gate = threading.Event()
+        other = threading.Thread(target=gate.wait)
+        other.start()
+        sent = []
+        while not sent or sent[-1] > 0:
+            sent.append(c.sendfile(a.fileno(), f.fileno(), 0, 8_000_000)[0])
+        self.assertEqual(sent[-1], -1)
+        gate.set()
+        other.join()
+
+    def test_big_writes_to_a_terminal_whose_other_end_is_read_here(self):
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        self.addCleanup(os.close, slave)
+        tty.setraw(slave)
+        outcomes = []
+        t = threading.Thread(target=lambda: outcomes.extend(
+            c.write(slave, bytes(10_000)) for _ in range(20)))
+        t.start()
+        n = 0
+        while n < 200_000:
+            n += len(os.read(master, 500))
+        t.join()
+        self.assertEqual(outcomes, 20 * [(10_000, 0)])
+
+
+def switches():
+    """Voluntary context switches of the process: each call that waits is one."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+
+
+class ByHandTest(Base):
+    """Functions of the C library that a program looks up by itself, and system
+    calls that it makes by itself."""
+
+    def check(self, block, unblock, expected):
+        ProgressTest.check(self, lambda t: (block, unblock, expected))
+
+    def setUp(self):
+        super().setUp()
+        import ctypes
+        self.ctypes = ctypes
+        self.libc = ctypes.CDLL("libc.so.6")
+        self.buffer = ctypes.create_string_buffer(100)
+
+    def from_pipe(self, call):
+        r, w = self.pipe()
+        self.check(lambda: call(r), lambda: os.write(w, b"x"), 1)
+
+    def test_read(self):
+        self.from_pipe(lambda r: self.libc.read(r, self.buffer, 1))
+
+    def test_the_name_with_underscores(self):
+        self.from_pipe(lambda r: self.libc.__getattr__("__read")(r, self.buffer, 1))
+
+    def test_preadv2(self):
+        c_void_p, c_size_t = self.ctypes.c_void_p, self.ctypes.c_size_t
+        iov = (c_void_p * 2)(self.ctypes.addressof(self.buffer), 1)
+        self.from_pipe(lambda r: self.libc.preadv2(
+            r, iov, 1, self.ctypes.c_long(-1), 0))
+
+    def test_poll(self):
+        self.from_pipe(lambda r: self.libc.poll(
+            (self.ctypes.c_int * 2)(r, select.POLLIN), 1, -1))
+
+    @unittest.skipUnless(os.uname().machine == "x86_64", "its number is another one")
+    def test_syscall(self):
+        SYS_read = 0
+        self.from_pipe(lambda r: self.libc.syscall(SYS_read, r, self.buffer, 1))
+
+    def test_eventfd_read(self):
+        fd = os.eventfd(0)
+        self.addCleanup(os.close, fd)
+        self.check(lambda: os.eventfd_read(fd), lambda: os.eventfd_write(fd, 7), 7)
+
+    def test_usleep(self):
+        self.check(lambda: self.libc.usleep(100_000), lambda: None, 0)
+
+    def test_wordexp(self):
+        words = self.ctypes.create_string_buffer(100)
+        self.check(lambda: self.libc.wordexp(b"$(sleep 0.1)", words, 0),
+                   lambda: None, 0)
+
+    def test_aio_suspend(self):
+        # struct aiocb of 64-bit Linux.
+        SIGEV_NONE = 1
+        r, w = self.pipe()
+        block = bytearray(168)
+        block[0:4] = r.to_bytes(4, sys.byteorder)
+        block[16:24] = self.ctypes.addressof(self.buffer).to_bytes(8, sys.byteorder)
+        block[24:32] = (1).to_bytes(8, sys.byteorder)
+        block[44:48] = SIGEV_NONE.to_bytes(4, sys.byteorder)
+        aiocb = self.ctypes.create_string_buffer(bytes(block), len(block))
+        self.assertEqual(self.libc.aio_read(aiocb), 0)
+        aiocbs = (self.ctypes.c_void_p * 1)(self.ctypes.addressof(aiocb))
+        self.check(lambda: self.libc.aio_suspend(aiocbs, 1, None),
+                   lambda: os.write(w, b"x"), 0)
+
+    def test_close_that_lingers(self):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            a = socket.create_connection(server.getsockname())
+            with server.accept()[0] as b:
+                a.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        a.send(CHUNK)
+                a.setblocking(True)
+                a.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                             (1).to_bytes(4, sys.byteorder)
+                             + (100).to_bytes(4, sys.byteorder))
+                fd = a.detach()
+
+                def read_all():
+                    while b.recv(1 << 20):
+                        pass
+                self.check(lambda: os.close(fd), read_all, None)
+
+
+class DescriptorTest(Base):
+    """Descriptors that change under the hands of those that wait for them."""
+
+    def waiting(self, call):
+        outcome = []
+        t = threading.Thread(target=lambda: outcome.append(call()))
+        t.start()
+        time.sleep(0.02)
+        return t, outcome
+
+    def test_what_fails_to_close_ends_no_wait(self):
+        import ctypes
+        libc = ctypes.CDLL(None)
+        a, b = self.pair()
+        fd = a.fileno()
+        t, outcome = self.waiting(lambda: c.recv(fd, 10))
+        EINVALID = 0x40000000
+        self.assertEqual(libc.dup2(9999, fd), -1)
+        self.assertEqual(libc.dup3(9999, fd, 0), -1)
+        self.assertEqual(libc.dup3(b.fileno(), fd, EINVALID), -1)
+        self.assertEqual(libc.dup3(fd, fd, 0), -1)
+        self.assertEqual(libc.dup2(fd, fd), fd)
+        if hasattr(libc, "close_range"):
+            self.assertEqual(libc.close_range(fd, fd - 1, 0), -1)
+            self.assertEqual(libc.close_range(fd, fd, EINVALID), -1)
+        time.sleep(0.02)
+        self.assertEqual(outcome, [])
+        b.send(b"hello")
+        t.join()
+        self.assertEqual(outcome, [(5, 0, b"hello")])
+
+    def test_close_range_that_only_marks_ends_no_wait(self):
+        import ctypes
+        libc = ctypes.CDLL(None)
+        if not hasattr(libc, "close_range"):
+            self.skipTest("this C library has no close_range()")
+        CLOSE_RANGE_CLOEXEC = 4
+        a, b = self.pair()
+        t, outcome = self.waiting(lambda: c.recv(a.fileno(), 10))
+        self.assertEqual(libc.close_range(a.fileno(), a.fileno(),
+                                          CLOSE_RANGE_CLOEXEC), 0)
+        b.send(b"hello")
+        t.join()
+        self.assertEqual(outcome, [(5, 0, b"hello")])
+
+    def test_nothing_of_ours_is_written_to_a_file_of_the_program(self):
+        # Of whatever kind the calls are, close all, and use the numbers again.
+        directory = self.directory()
+        path = os.path.join(directory, "lock")
+        first, second = (os.open(path, os.O_RDWR | os.O_CREAT) for _ in range(2))
+        self.addCleanup(os.close, first)
+        self.addCleanup(os.close, second)
+        fcntl.flock(first, fcntl.LOCK_EX)
+        child = subprocess.Popen(["sleep", "0.2"])
+        a, b = self.pair()
+        ts = [self.waiting(call)[0] for call in (
+            lambda: fcntl.flock(second, fcntl.LOCK_EX),
+            lambda: child.wait(),
+            lambda: c.recv(a.fileno(), 10),
+            lambda: time.sleep(0.1))]
+        top = max(first, second, a.fileno(), b.fileno()) + 1
+        os.closerange(top, 100)
+        files = [os.open(os.path.join(directory, str(i)), os.O_RDWR | os.O_CREAT)
+                 for i in range(30)]
+        fcntl.flock(first, fcntl.LOCK_UN)
+        b.send(b"x")
+        for t in ts:
+            t.join()
+        sizes = [os.fstat(fd).st_size for fd in files]
+        os.closerange(files[0], files[-1] + 1)
+        self.assertEqual(sizes, 30 * [0])
+
+    def test_what_a_closed_duplicate_gets_wakes_nobody(self):
+        # The file lives on, by its other number.
+        gate = threading.Event()
+        idle = threading.Thread(target=gate.wait)
+        idle.start()
+        for make in self.pair, self.tcp_pair:
+            a, b = make()
+            duplicate = a.dup()
+            t, outcome = self.waiting(lambda: duplicate.recv(10))
+            b.send(b"hello")
+            t.join()
+            duplicate.close()
+            sender = subprocess.Popen(
+                [sys.executable, "-c", "import os, sys, time\n"
+                 "for _ in range(200):\n"
+                 f"    os.write({b.fileno()}, b'x'); time.sleep(0.001)"],
+                pass_fds=[b.fileno()])
+            before = switches()
+            sender.wait()
+            # One for each message would be 200.
+            self.assertLess(switches() - before, 120)
+        gate.set()
+        idle.join()
+
+    def test_an_event_for_an_old_number_is_nobodys(self):
+        a, b = self.pair()
+        duplicate = a.dup()
+        fd = duplicate.fileno()
+        t, outcome = self.waiting(lambda: duplicate.recv(10))
+        b.send(b"hello")
+        t.join()
+        duplicate.close()
+        r, w = self.pipe()
+        self.assertEqual(os.dup2(r, fd), fd)
+        self.addCleanup(self.close, fd)
+        t, outcome = self.waiting(lambda: c.read(fd, 10))
+        b.send(b"x")
+        time.sleep(0.02)
+        self.assertEqual(outcome, [])
+        os.write(w, b"mine")
+        t.join()
+        self.assertEqual(outcome, [(4, 0, b"mine")])
+
+    def test_several_wait_for_the_same_many(self):
+        # More than the process may have by now, but one of them gets ready.
+        pipes = [self.pipe() for _ in range(300)]
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        for call in (
+                lambda: select.select([r for r, _ in pipes], [], [])[0],
+                lambda: [fd for fd, _, ready
+                         in zip([r for r, _ in pipes], pipes, c.poll(
+                             [(r, select.POLLIN) for r, _ in pipes], 100)[2])
+                         if ready]):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (400, limit[1]))
+            self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, limit)
+            waits = [self.waiting(call) for _ in range(3)]
+            before = switches()
+            time.sleep(0.1)
+            self.assertLess(switches() - before, 100)
+            os.write(pipes[150][1], b"x")
+            for t, outcome in waits:
+                t.join()
+                self.assertEqual(outcome, [[pipes[150][0]]])
+            os.read(pipes[150][0], 1)
 
 
 class NetdbTest(Base):
