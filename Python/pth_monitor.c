@@ -70,6 +70,7 @@ static PyTime_t slice_start;      // and since when
 static PyTime_t turn_start;       // when threads that compute had theirs
 static PyTime_t asked;            // when it was asked for its GIL, or 0
 static int calm = 0;              // looks that found nothing to do
+static int idle_looks = 0;        // that found one in a call, and others waiting
 static int brisk = 0;             // threads handed over since the last one
 
 // What it waits for between two looks, besides time: descriptors that threads wait
@@ -186,6 +187,15 @@ look(void)
         else if (_PyPth_WokenByOthers()) {
             _PyPth_EndSliceOf(thread, 1);
         }
+    }
+    else if (!stuck || !thread->nogil || !watch) {
+        idle_looks = 0;
+    }
+    else if (++idle_looks > QUIET_TICKS) {
+        // Who waits for descriptors, deadlines or signals waits in the kernel
+        // from then on, and nobody has to look after them.
+        idle_looks = 0;
+        taken = _PyPth_TakeOver() == 0;
     }
     calm = (watch || overdue) ? 0 : calm + brisk;
     seen = thread;

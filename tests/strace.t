@@ -73,6 +73,7 @@ cat > "$tmp/idle.py" <<'END'
 import ctypes
 import os
 import socket
+import subprocess
 import threading
 import time
 
@@ -83,11 +84,13 @@ libc = ctypes.CDLL("libc.so.6")
 for wait in (lock.acquire, lambda: a.recv(1), lambda: time.sleep(1000),
              threading.Event().wait, libc.pause):
     threading.Thread(target=wait, daemon=True).start()
+# It blocks all signals for a moment.
+subprocess.run(["true"])
 end = time.monotonic() + 0.1
 while time.monotonic() < end:
     pass
 os.write(1, b"idle\n")
-os.read(0, 1)
+libc.read(0, ctypes.create_string_buffer(1), 1)
 os._exit(0)
 END
 { sleep 8; echo; } | LC_ALL=C.UTF-8 strace -f -qq -ttt -o "$tmp/log" \
