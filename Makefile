@@ -30,7 +30,7 @@ export STOCK_PYTHON = $(build)/stock/python
 export CPYTHON_SRC = $(build)/src
 
 .PHONY: help demo build-dir deps build src libpth check check-fresh check-aarch64 check-unchanged programs programs-deps regrtest soak \
-    variants bench bench-quick clean distclean
+    python2.7 variants bench bench-quick clean distclean
 # One after the other, in the order of the prerequisites.
 .NOTPARALLEL:
 
@@ -39,6 +39,7 @@ help:
 	@echo 'make build      build/stock/python and build/pth/python from the same source, and'
 	@echo '                build/libpth, the GNU Pth of pth/patches'
 	@echo 'make libpth     only build/libpth'
+	@echo 'make python2.7  Python 2.7 with and without its overlay, and what GNU Pth saves'
 	@echo 'make check      build, and run the tests of tests/'
 	@echo 'make check-unchanged  without the option, the overlay changes nothing'
 	@echo 'make check-fresh  make demo and make check in minimal roots of Debian (as root)'
@@ -66,6 +67,10 @@ help:
 
 demo: deps build
 	@tools/demo "$$PTH_PYTHON" "$$STOCK_PYTHON"
+
+python2.7: deps libpth
+	@tools/build-python27
+	@tools/demo "$$PTH_BUILD/python2.7-pth/python" "$$PTH_BUILD/python2.7-stock/python"
 
 # What cannot be built in is refused before anything is installed.
 build-dir:

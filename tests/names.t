@@ -67,7 +67,7 @@ mkdir -p "$cpython" && (
     cd "$CPYTHON_SRC" &&
     cp -a --parents aclocal.m4 Include/patchlevel.h \
         $(cd "$top" && find . -name build -prune -o -name '*.patch' -print |
-            grep -v '^\./pth/' | sed 's/\.patch$//') "$cpython"
+            grep -v -e '^\./pth/' -e '^\./python2\.7/' | sed 's/\.patch$//') "$cpython"
 ) || die "cannot copy $CPYTHON_SRC"
 printf '#!/bin/sh\n' > "$cpython/configure"
 chmod +x "$cpython/configure"

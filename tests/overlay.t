@@ -194,7 +194,7 @@ refused "not CPython" 'holds no CPython source' "$tmp/empty" "$overlay" apply "$
 refused "not CPython: check" 'holds no CPython source' "$tmp/empty" "$overlay" check "$tmp/empty"
 refused "not CPython: revert" 'holds no CPython source' "$tmp/empty" "$overlay" revert "$tmp/empty"
 
-for version in 3.12.11 3.14.0b1 3.1.5 3.130.0 2.7.18; do
+for version in 3.12.11 3.14.0b1 3.1.5 3.130.0 2.6.9; do
     slim_tree "$t"
     sed -i "s/^\(#define PY_VERSION[[:space:]]*\)\"[^\"]*\"/\1\"$version\"/" "$t/Include/patchlevel.h"
     refused "CPython $version" "is CPython $version: .*3\.13" "$t" "$overlay" apply "$t"

@@ -110,6 +110,38 @@ def server(command, ready, user=None, reads_all=False, stop=signal.SIGTERM,
         log.close()
 
 
+@contextlib.contextmanager
+def postgresql():
+    """Run a PostgreSQL server; give what libpq has to find in the environment."""
+    bin = subprocess.run([need("pg_config", "libpq-dev"), "--bindir"],
+                         check=True, capture_output=True, text=True).stdout.strip()
+    postgres = need(f"{bin}/postgres", "postgresql")
+    port = free_port()
+    # It refuses to run as root.
+    with directory(owner="postgres") as tmp:
+        user = "postgres" if os.getuid() == 0 else None
+        result = subprocess.run(
+            [f"{bin}/initdb", "-D", f"{tmp}/data", "-U", "postgres",
+             "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"],
+            cwd=tmp, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            user=user, group=user, extra_groups=user and [])
+        if result.returncode != 0:
+            sys.exit(f"initdb fails: {result.stderr}")
+
+        def ready():
+            return subprocess.run(
+                [f"{bin}/pg_isready", "-q", "-h", tmp, "-p", str(port)],
+                stdin=subprocess.DEVNULL).returncode == 0
+
+        # SIGINT: PostgreSQL's fast shutdown.
+        with server(
+                [postgres, "-D", f"{tmp}/data", "-k", tmp, "-h", "127.0.0.1",
+                 "-p", str(port), "-c", "fsync=off", "-c", "max_connections=80"],
+                ready, user="postgres", stop=signal.SIGINT, cwd=tmp):
+            yield dict(PGHOST=tmp, PGPORT=str(port), PGUSER="postgres",
+                       PGDATABASE="postgres")
+
+
 def answers(port):
     """Does somebody listen on the port?"""
     try:
