@@ -109,6 +109,18 @@ class Threads(unittest.TestCase):
             time.sleep(0)
         t.join()
 
+    def test_a_new_thread_runs_before_another_blocks(self):
+        # Also beside one that has to be told of a lock.
+        lock = thread.allocate_lock()
+        lock.acquire()
+        thread.start_new_thread(lock.acquire, ())
+        time.sleep(0)
+        began = []
+        thread.start_new_thread(began.append, (1,))
+        lock.release()
+        time.sleep(0)
+        self.assertEqual(began, [1])
+
     def test_threads_start_in_order(self):
         order = []
         for i in range(10):
