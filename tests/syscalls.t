@@ -75,6 +75,11 @@ for name in $(grep -Ev '^(gettid|prctl|nice|unshare|setns|setpriority|sched_set[
     like "$name is in docs/syscalls.md" "$(cat "$top/docs/syscalls.md")" "\`$name\`"
 done
 
+smelly() {
+    (cd "$(dirname "$1")" && "$1" -B Tools/build/smelly.py)
+}
+ok "CPython's own check of exported names passes" smelly "$PTH_PYTHON"
+
 # --- switched off
 
 sleeps='import threading, time

@@ -27,6 +27,8 @@ is "it runs with the same library as others of the system" \
 unlike "nothing leads elsewhere" "$(objdump -p "$python")" 'RPATH|RUNPATH'
 like "sys.thread_info" "$("$python" -c 'import sys; print(sys.thread_info)')" \
     "name='pth', .* version='GNU Pth 2\\.0\\.[0-9.]+'"
-ok "test_thread passes" timeout -k 10 900 "$python" -m test -q test_thread
+for test in test_thread test_pth; do
+    ok "$test passes" timeout -k 10 900 "$python" -m test -q $test
+done
 
 done_testing
