@@ -114,7 +114,8 @@ typedef struct _PyPth_thread {
     struct _gil_runtime_state *gil;       // that it has taken last
     char long_calls;              // above 0: one of its last ones took long
     char in_call;                 // is in one,
-#define PTH_WAITED 2              // and has waited in the backend
+#define PTH_CALLS 1
+#define PTH_WAITED 2              // where it waits in the backend, if at all
     uint64_t dropped_at;          // when it began, in ticks, or 0
 
     /* The thread itself (pth_thread.c) */

@@ -91,6 +91,7 @@ static int
 wait_pipe(int fd)
 {
     struct pollfd p = {fd, POLLIN, 0};
+    mapped_call();
     for (int first = 1; _PyPth_PollNow(&p, 1) == 0; first = 0) {
         if (first) {
             int flags = fcntl(fd, F_GETFL);

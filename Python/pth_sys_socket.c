@@ -103,6 +103,7 @@ _PyPth_Recv(int fd, void *buf, size_t len, int flags, struct sockaddr *addr,
 {
     how_to_wait how = {0, 0};
     int wait = 0;
+    mapped_call();
     if (lowat_used && socket_option(fd, SO_RCVLOWAT) > 1) {
         wait = CANNOT_WAIT;
     }
@@ -127,7 +128,7 @@ _PyPth_Recv(int fd, void *buf, size_t len, int flags, struct sockaddr *addr,
     if (wait < 0) {
         return -1;
     }
-    forget_error();
+    plain_call();
     return real(recvfrom)(fd, buf, len, flags, addr, addrlen);
 }
 
@@ -194,6 +195,7 @@ _PyPth_Send(int fd, const void *buf, size_t len, int flags)
 {
     size_t done = 0;
     int asked = 0, wait = 0;
+    mapped_call();
     while (wait == 0) {
         ssize_t n = real(send)(fd, (const char *)buf + done, len - done,
                                flags | MSG_DONTWAIT);
@@ -230,7 +232,7 @@ _PyPth_Send(int fd, const void *buf, size_t len, int flags)
     }
     if (wait == CANNOT_WAIT) {
         _PyPth_LeaveFirst();
-        forget_error();
+        plain_call();
         ssize_t n = real(send)(fd, (const char *)buf + done, len - done,
                                done > 0 ? flags | MSG_NOSIGNAL : flags);
         if (n >= 0) {

@@ -70,6 +70,16 @@ can_switch(void)
     return _Py_tss_tstate == NULL && can_switch_with_gil();
 }
 
+// The mapped call does not block in the kernel, however long it takes: it is
+// no reason to make room for others before the next one.
+static inline void
+mapped_call(void)
+{
+    if (_PyPth_self->in_call) {
+        _PyPth_self->in_call = PTH_WAITED;
+    }
+}
+
 // The same for a call of `name`: who interposes gets the call as it is.
 #define can_map(name) (can_switch() && !is_interposed(name))
 
@@ -90,6 +100,16 @@ static inline void
 forget_error(void)
 {
     errno = _PyPth_self->entry_errno;
+}
+
+// It is made plainly after all.
+static inline void
+plain_call(void)
+{
+    if (_PyPth_self->in_call) {
+        _PyPth_self->in_call = PTH_CALLS;
+    }
+    forget_error();
 }
 
 static inline int

@@ -1097,7 +1097,7 @@ volatile int _PyPth_time_calls = 0;
 static inline void
 end_call(_PyPth_thread *self)
 {
-    if (self->in_call == 1 && self->dropped_at != 0
+    if (self->in_call == PTH_CALLS && self->dropped_at != 0
         && _PyPth_ReadTicks() - self->dropped_at > _PyPth_long_ticks)
     {
         self->long_calls = LONG_CALLS;
@@ -1243,7 +1243,7 @@ _PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
         if (_PyPth_nthreads <= 1) {
             return;
         }
-        self->in_call = 1;
+        self->in_call = PTH_CALLS;
         if (_PyPth_lock == self) {
             if (_PyPth_slice_expired) {
                 _PyPth_Lock();
