@@ -1024,28 +1024,6 @@ end_slice(_PyPth_thread *self)
     turn_of_computing = 0;
 }
 
-// The same for one that is about to make a call, on its own kernel thread.
-// Others run beside it: a signal that comes before the call interrupts nothing,
-// so there must not be a slice of another thread before it.  Called with the
-// backend locked; returns when it is unlocked.
-static void
-end_slice_in_call(_PyPth_thread *self)
-{
-    int only_look = (_PyPth_slice_expired == LOOK);
-    _PyPth_slice_expired = 0;
-    (void)_PyPth_LookAround(1);
-    if (!only_look) {
-        self->computes = !self->asks;
-        self->asks = 0;
-    }
-    if (can_run_woken() || (nready > 0 && !only_look)) {
-        _PyPth_MakeRoom(self);
-    }
-    else {
-        _PyPth_Unlock();
-    }
-}
-
 static void
 yield(int also_computing)
 {
@@ -1247,16 +1225,10 @@ _PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
         if (_PyPth_lock == self) {
             if (_PyPth_slice_expired) {
                 _PyPth_Lock();
-                if (_PyPth_IsCurrent() && self != _PyPth_first) {
+                if (_PyPth_IsCurrent()) {
                     end_slice(self);
-                    _PyPth_Unlock();
                 }
-                else if (_PyPth_IsCurrent()) {
-                    end_slice_in_call(self);
-                }
-                else {
-                    _PyPth_Unlock();
-                }
+                _PyPth_Unlock();
                 self->nogil = 1;
             }
             else if (self->long_calls > 0
