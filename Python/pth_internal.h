@@ -239,6 +239,9 @@ extern void _PyPth_GoHome(_PyPth_thread *self);
 // The current thread makes room for others, who can run: it goes on out.
 // Called with the backend locked; returns when it is unlocked.
 extern void _PyPth_MakeRoom(_PyPth_thread *self);
+// The calling thread is about to make a call that blocks: if others can run, it
+// makes room for them.
+extern void _PyPth_BeforeLongCall(void);
 // The same for another one, by the monitor.  Return 0, or -1 if nobody can take
 // over, and the backend is still locked.
 extern int _PyPth_TakeOver(void);

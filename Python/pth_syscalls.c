@@ -15,6 +15,7 @@
 //   Python/pth_sys_poll.c    poll(), select(), epoll_wait()
 //   Python/pth_sys_socket.c  sockets
 //   Python/pth_sys_file.c    read() and write()
+//   Python/pth_sys_process.c child processes
 //   Python/pth_sys_time.c    sleeping
 //
 // docs/syscalls.md has the table.

@@ -18,8 +18,8 @@
 //     where it is (_PyPth_TakeOver());
 //   - when another one that is out wakes somebody, or has to come in itself,
 //     while it is in C code without its GIL (_PyPth_TakeFromCall());
-//   - at once, where its last calls without the GIL took long
-//     (_PyPth_MakeRoom());
+//   - at once, where its last calls without the GIL took long, or when it
+//     waits for a child (_PyPth_MakeRoom());
 //   - at its end: what the C library keeps for a thread goes away on the
 //     thread's own kernel thread (_PyPth_GoHome()).
 //
@@ -851,6 +851,18 @@ _PyPth_MakeRoom(_PyPth_thread *self)
     }
     _PyPth_inside = 0;
     errno = err;
+}
+
+void
+_PyPth_BeforeLongCall(void)
+{
+    _PyPth_Lock();
+    if (_PyPth_IsCurrent() && _PyPth_AnyReady()) {
+        _PyPth_MakeRoom(_PyPth_self);
+    }
+    else {
+        _PyPth_Unlock();
+    }
 }
 
 void
