@@ -66,7 +66,7 @@ cpython="$tmp/my source's/c python"
 mkdir -p "$cpython" && (
     cd "$CPYTHON_SRC" &&
     cp -a --parents aclocal.m4 Include/patchlevel.h \
-        $(cd "$top" && find . -name build -prune -o -name '*.patch' -print |
+        $(cd "$top" && find . -path ./build -prune -o -name '*.patch' -print |
             grep -v -e '^\./pth/' -e '^\./python2\.7/' | sed 's/\.patch$//') "$cpython"
 ) || die "cannot copy $CPYTHON_SRC"
 printf '#!/bin/sh\n' > "$cpython/configure"
