@@ -89,6 +89,19 @@ _PyPth_RestartCall(ucontext_t *context, const _PyPth_call *call)
     regs[REG_RIP] -= 2;
 }
 
+// The other way round: a call that the kernel is about to make again, or that is
+// about to be made, fails with EINTR.
+static inline void
+_PyPth_InterruptCall(ucontext_t *context)
+{
+    greg_t *regs = context->uc_mcontext.gregs;
+    const unsigned char *pc = (const unsigned char *)regs[REG_RIP];
+    if (pc[0] == 0x0f && pc[1] == 0x05) {         // syscall
+        regs[REG_RAX] = -EINTR;
+        regs[REG_RIP] += 2;
+    }
+}
+
 static inline int
 _PyPth_IsParked(const ucontext_t *context)
 {

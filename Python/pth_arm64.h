@@ -53,6 +53,18 @@ _PyPth_RestartCall(ucontext_t *context, const _PyPth_call *call)
     }
 }
 
+// The other way round: a call that the kernel is about to make again, or that is
+// about to be made, fails with EINTR.
+static inline void
+_PyPth_InterruptCall(ucontext_t *context)
+{
+    mcontext_t *m = &context->uc_mcontext;
+    if (*(const uint32_t *)m->pc == 0xd4000001) { // svc
+        m->regs[0] = (unsigned long)-EINTR;
+        m->pc += 4;
+    }
+}
+
 static inline int
 _PyPth_IsParked(const ucontext_t *context)
 {

@@ -472,8 +472,11 @@ extern int _PyPth_TakeSignal(void);
 // Send it to the kernel thread `tid`: async-signal-safe.  NULL: its wait in the
 // kernel shall end.  Else it is that of `kernel`: who runs there shall leave it.
 extern void _PyPth_SendSignal(pid_t tid, _PyPth_thread *kernel);
+// A `kernel` that means: end the call that is made there.
+#define _PyPth_INTERRUPT ((_PyPth_thread *)1)
 // It has come (pth_takeover.c).
 extern void _PyPth_Kicked(void);
+extern void _PyPth_EndCall(ucontext_t *context);
 extern void _PyPth_Expelled(_PyPth_thread *kernel, ucontext_t *context);
 // The mask of the kernel thread, with all unused bits 0.
 extern void _PyPth_GetSignalMask(sigset_t *mask);
@@ -506,6 +509,9 @@ extern void _PyPth_ForgetSignals(void);
 extern void _PyPth_DeliverPending(_PyPth_thread *self);
 // It is about to leave its own kernel thread: what waits there goes along.
 extern void _PyPth_TakeFromHome(_PyPth_thread *self);
+// For the monitor: end the call of the main thread if that does not know of a
+// signal.  Return true if it may have to be done again.  Locked.
+extern int _PyPth_InterruptMain(void);
 // For the monitor: the same for the thread that runs on the carrier.
 extern void _PyPth_SendPending(_PyPth_thread *thread);
 // The calling thread is about to wait for signals: it goes to its own kernel

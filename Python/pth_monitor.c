@@ -119,6 +119,7 @@ look(void)
     thread = _PyPth_after;
     nfds = 0;
     deadline = _PyPth_FOREVER;
+    int late = _PyPth_InterruptMain();
     PyTime_t t = now();
     PyTime_t slice = (PyTime_t)slice_us * 1000;
     int gils = _PyPth_CheckGILs(t, slice);
@@ -136,7 +137,7 @@ look(void)
         seen = NULL;
         calm = 0;
         return (gils && thread != _PyPth_IDLE) || _PyPth_nwanting > 0
-               || _PyPth_deferred;
+               || _PyPth_deferred || late;
     }
     int stuck = (thread == seen && _PyPth_entries == seen_entries);
     brisk = (_PyPth_entries - seen_entries >= CALM_ENTRIES);
@@ -155,7 +156,7 @@ look(void)
     // Before somebody takes over, and the lock with it.
     nfds = _PyPth_CopyFds(fds);
     deadline = _PyPth_FirstDeadline();
-    int watch = gils || _PyPth_nwanting > 0 || _PyPth_masks_differ
+    int watch = gils || late || _PyPth_nwanting > 0 || _PyPth_masks_differ
                 || _PyPth_deferred || deadline != _PyPth_FOREVER
                 || _PyPth_nfds_waiting > 0;
     int taken = 0, overdue = 0;

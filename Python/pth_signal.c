@@ -39,6 +39,9 @@ handler(int Py_UNUSED(signum), siginfo_t *info, void *context)
         if (info->si_value.sival_ptr == NULL) {
             _PyPth_Kicked();
         }
+        else if (info->si_value.sival_ptr == _PyPth_INTERRUPT) {
+            _PyPth_EndCall((ucontext_t *)context);
+        }
         else {
             _PyPth_Expelled(info->si_value.sival_ptr, (ucontext_t *)context);
         }
@@ -289,6 +292,10 @@ _PyPth_MaskChanged(void)
     }
     shared_stale = 1;
     _PyPth_Unlock();
+    if (_PyPth_masks_differ && _PyPth_monitor_sleeps == _PyPth_SLEEPS) {
+        // It looks after the signals that others may take.
+        _PyPth_WakeMonitor();
+    }
     if (self->has_pending) {
         _PyPth_DeliverPending(self);
     }
@@ -501,6 +508,44 @@ _PyPth_SendDeferred(void)
             (void)send_to(thread, signum, &info);
         }
     }
+}
+
+/* A signal that comes when the main thread has dropped its GIL, but is not in
+   its call yet, interrupts nothing.  On stock that is a matter of microseconds,
+   but Pth may run others in between.  So the monitor looks whether one of
+   Python's handlers waits for the main thread, which is in a call. */
+
+// So often it is tried for a signal: the first time may be too early, and C code
+// may want to go on in spite of it.
+#define MOST_INTERRUPTS 3
+
+int
+_PyPth_InterruptMain(void)
+{
+    static int tries = 0;
+    if (!_Py_atomic_load_int_relaxed(&_PyRuntime.signals.is_tripped)) {
+        tries = 0;
+        return 0;
+    }
+    _PyPth_thread *thread =
+        _PyPth_FindThread((unsigned long)_PyRuntime.main_thread);
+    if (thread == NULL || !thread->nogil || !thread->in_call
+        || tries >= MOST_INTERRUPTS)
+    {
+        return 0;
+    }
+    if (thread->out ? !thread->waiting : thread == _PyPth_after) {
+        tries++;
+        _PyPth_SendSignal((thread->out ? thread->on : _PyPth_carrier)->tid,
+                          _PyPth_INTERRUPT);
+    }
+    else if (!thread->out && _PyPth_IsBlocked(thread)
+             && (thread->flags & _PyPth_INTERRUPTIBLE))
+    {
+        tries++;
+        _PyPth_WakeThread(thread, _PyPth_INTR);
+    }
+    return 1;
 }
 
 void

@@ -727,10 +727,15 @@ _PyPth_ComeIn(_PyPth_thread *self)
         // Only its turn is what it waits for.
         _PyPth_MakeReady(self);
     }
-    else if (_PyPth_after == _PyPth_IDLE
-             && (self->fds != NULL || self->deadline != _PyPth_FOREVER))
-    {
-        _PyPth_KickIdle();
+    else if (self->fds != NULL || self->deadline != _PyPth_FOREVER) {
+        if (_PyPth_after == _PyPth_IDLE) {
+            _PyPth_KickIdle();
+        }
+        else if (_PyPth_monitor_sleeps == _PyPth_SLEEPS) {
+            // The carrier may have been in a call for long, with nobody to
+            // look after.
+            _PyPth_WakeMonitor();
+        }
     }
     if (_PyPth_after == _PyPth_VACANT) {
         _PyPth_carrier = kernel;
@@ -1009,6 +1014,18 @@ _PyPth_Expelled(_PyPth_thread *kernel, ucontext_t *context)
     else {
         memset(&context->uc_stack, 0, sizeof(context->uc_stack));
         context->uc_stack.ss_flags = SS_DISABLE;
+    }
+}
+
+
+// The same for the main thread's call, which a signal came too early for.
+void
+_PyPth_EndCall(ucontext_t *context)
+{
+    if (_PyPth_self != NULL && !_PyPth_inside && _PyPth_self->nogil
+        && _PyPth_self->pthread == (pthread_t)_PyRuntime.main_thread)
+    {
+        _PyPth_InterruptCall(context);
     }
 }
 
