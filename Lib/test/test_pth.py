@@ -1905,6 +1905,29 @@ class StuckTest(ScriptMixin, unittest.TestCase):
     def run_stuck(self, code):
         return self.run_ok(textwrap.dedent(self.PROLOGUE) + textwrap.dedent(code))
 
+    def test_a_sleep_after_a_long_call_ends_beside_another_long_call(self):
+        # Nobody waits while both are in their calls, so the monitor sleeps.
+        out = self.run_ok("""
+            import ctypes, threading, time
+            usleep = ctypes.CDLL(None).usleep
+            done = []
+            def run():
+                # The main thread's calls have it make room meanwhile.
+                end = time.monotonic() + 0.1
+                while time.monotonic() < end: pass
+                usleep(2_000_000)
+                done.append(1)
+            t = threading.Thread(target=run)
+            t.start()
+            end = time.monotonic() + 0.05
+            while time.monotonic() < end: usleep(1000)
+            usleep(300_000)
+            time.sleep(0.01)
+            print("late" if done else "in time")
+            t.join()
+            """)
+        self.assertEqual(out, "in time")
+
     def test_a_thread_in_a_blocking_call(self):
         out = self.run_stuck("""
             got = []
