@@ -396,6 +396,10 @@ _PyPth_TakeSignalsHome(void)
     if (!_PyPth_InProgram() || self->alone || _PyPth_nthreads <= 1) {
         return;
     }
+    if (self->in_call) {
+        // With a mask of its own, by which the kernel decides what ends it.
+        self->in_call = PTH_WAITED;
+    }
     _PyPth_Lock();
     _PyPth_GoHome(self);
     for (int signum = 1; self->has_pending && signum <= SIGRTMAX; signum++) {
@@ -519,6 +523,22 @@ _PyPth_SendDeferred(void)
 // may want to go on in spite of it.
 #define MOST_INTERRUPTS 3
 
+// Is any of the signals one that the thread does not block?  Another one may
+// have taken those that it does.
+static int
+lets_through_tripped(_PyPth_thread *thread)
+{
+    for (int signum = 1; signum < Py_NSIG; signum++) {
+        if (_Py_atomic_load_int_relaxed(
+                &_PyRuntime.signals.handlers[signum].tripped)
+            && sigismember(&thread->sigmask, signum) == 0)
+        {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 int
 _PyPth_InterruptMain(void)
 {
@@ -530,11 +550,13 @@ _PyPth_InterruptMain(void)
     _PyPth_thread *thread =
         _PyPth_FindThread((unsigned long)_PyRuntime.main_thread);
     if (thread == NULL || !thread->nogil || !thread->in_call
-        || tries >= MOST_INTERRUPTS)
+        || tries >= MOST_INTERRUPTS || !lets_through_tripped(thread))
     {
         return 0;
     }
-    if (thread->out ? !thread->waiting : thread == _PyPth_after) {
+    if (thread->in_call == PTH_CALLS
+        && (thread->out ? !thread->waiting : thread == _PyPth_after))
+    {
         tries++;
         _PyPth_SendSignal((thread->out ? thread->on : _PyPth_carrier)->tid,
                           _PyPth_INTERRUPT);

@@ -2291,7 +2291,8 @@ class DescriptorTest(Base):
             waits = [self.waiting(call) for _ in range(3)]
             before = switches()
             time.sleep(0.1)
-            self.assertLess(switches() - before, 100)
+            # Who asks again and again makes some thousands.
+            self.assertLess(switches() - before, 500)
             os.write(pipes[150][1], b"x")
             for t, outcome in waits:
                 t.join()
