@@ -29,6 +29,17 @@ to_ms(PyTime_t deadline)
     return (int)Py_MIN((time_left(deadline) + 999999) / 1000000, INT_MAX);
 }
 
+// What only looks fails with EINTR, too, if a signal comes just then, be it that
+// of the backend (kernel, fs/select.c, do_poll()).
+#define LOOK(call)                                              \
+    ({                                                          \
+        int found_;                                             \
+        do {                                                    \
+            found_ = (call);                                    \
+        } while (found_ < 0 && errno == EINTR);                 \
+        found_;                                                 \
+    })
+
 // Wait until `deadline` for descriptors none of which was ready.  Return one of
 // these, 0 when time has run out, or -1 and errno.
 #define ASK_AGAIN 1
@@ -81,7 +92,7 @@ poll(struct pollfd *fds, nfds_t nfds, int timeout)
         return real(poll)(fds, nfds, timeout);
     }
     PyTime_t deadline = from_ms(timeout);
-    int found = real(poll)(fds, nfds, 0);
+    int found = LOOK(real(poll)(fds, nfds, 0));
     int wait = ASK_AGAIN;
     while (found == 0 && wait == ASK_AGAIN) {
         wait = wait_fds(fds, nfds, deadline, _PyPth_REVENTS);
@@ -168,7 +179,7 @@ _PyPth_Select(int nfds, fd_set *r, fd_set *w, fd_set *e,
     int wait = ASK_AGAIN, found = 0;
     while (wait == ASK_AGAIN) {
         struct timeval zero = {0, 0};
-        found = real(select)(nfds, r, w, e, &zero);
+        found = LOOK(real(select)(nfds, r, w, e, &zero));
         if (found != 0) {
             break;
         }
@@ -209,7 +220,7 @@ epoll_wait(int epfd, struct epoll_event *events, int maxevents, int timeout)
     }
     PyTime_t deadline = from_ms(timeout);
     for (;;) {
-        int found = real(epoll_wait)(epfd, events, maxevents, 0);
+        int found = LOOK(real(epoll_wait)(epfd, events, maxevents, 0));
         if (found != 0) {
             return found;
         }
