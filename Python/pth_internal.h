@@ -239,11 +239,19 @@ extern void _PyPth_GoHome(_PyPth_thread *self);
 // The current thread makes room for others, who can run: it goes on out.
 // Called with the backend locked; returns when it is unlocked.
 extern void _PyPth_MakeRoom(_PyPth_thread *self);
+// What kind of a call the calling thread is in, if it is in one.
+static inline void
+_PyPth_SetCall(char kind)
+{
+    if (_PyPth_self->in_call) {
+        _PyPth_self->in_call = kind;
+    }
+}
 // The calling thread is about to make a call that blocks: if others can run, it
 // makes room for them.
 extern void _PyPth_BeforeLongCall(void);
-// The same for another one, by the monitor.  Return 0, or -1 if nobody can take
-// over, and the backend is still locked.
+// The same for another one, by the monitor.  Return 0, or -1 if nobody can
+// take over, and the backend is still locked.
 extern int _PyPth_TakeOver(void);
 // The kernel thread of the caller has come to a thread that Pth has chosen.
 extern void _PyPth_Arrived(_PyPth_thread *self);
@@ -258,6 +266,9 @@ extern void _PyPth_LeaveRseq(void);
 // A thread that waits in the kernel for all others can go on, or has to look
 // again: end that wait.  Async-signal-safe.
 extern void _PyPth_KickIdle(void);
+// There is something for those that are in: the carrier's wait shall end, or the
+// monitor look.
+extern void _PyPth_TellCarrier(void);
 extern void _PyPth_BeginIdle(void);
 extern void _PyPth_FinishIdle(void);
 // Wait a moment for a kernel thread that has just been started, without a call
@@ -267,6 +278,12 @@ extern void _PyPth_AwaitArrivals(void);
 // that.  If the call sets something for it, to `stay` there: nobody else shall
 // run with that.
 extern void _PyPth_ToOwnKernel(int stay);
+// The kernel thread that the thread runs on, if it runs.
+static inline _PyPth_thread *
+_PyPth_KernelOf(_PyPth_thread *thread)
+{
+    return thread->out ? thread->on : _PyPth_carrier;
+}
 // The calling thread is about to make a call that ends half done if a signal
 // interrupts it: it leaves the first kernel thread, whose own thread may want
 // that back.
@@ -441,7 +458,7 @@ extern void _PyPth_RemoveFds(_PyPth_thread *thread);
 extern int _PyPth_PollFds(volatile struct timespec *timeout,
                           const sigset_t *mask);
 // What to ask poll() for to know when it has something to find.  Return the number
-// of descriptors, 0 if they are too many.
+// of descriptors.
 extern nfds_t _PyPth_CopyFds(struct pollfd fds[_PyPth_FEW_FDS + 1]);
 // The descriptors from `first` to `last` are about to be closed.  Not locked.
 extern void _PyPth_ClosingFds(unsigned int first, unsigned int last);
@@ -509,11 +526,11 @@ extern void _PyPth_ForgetSignals(void);
 extern void _PyPth_DeliverPending(_PyPth_thread *self);
 // It is about to leave its own kernel thread: what waits there goes along.
 extern void _PyPth_TakeFromHome(_PyPth_thread *self);
+// For the monitor: the same for the thread that runs on the carrier.
+extern void _PyPth_SendPending(_PyPth_thread *thread);
 // For the monitor: end the call of the main thread if that does not know of a
 // signal.  Return true if it may have to be done again.  Locked.
 extern int _PyPth_InterruptMain(void);
-// For the monitor: the same for the thread that runs on the carrier.
-extern void _PyPth_SendPending(_PyPth_thread *thread);
 // The calling thread is about to wait for signals: it goes to its own kernel
 // thread, and what is pending for it alone with it.
 extern void _PyPth_TakeSignalsHome(void);

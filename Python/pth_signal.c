@@ -282,7 +282,7 @@ _PyPth_MaskChanged(void)
     }
     _PyPth_Lock();
     _PyPth_GetSignalMask(&self->sigmask);
-    (self->out ? self->on : _PyPth_carrier)->kmask = self->sigmask;
+    _PyPth_KernelOf(self)->kmask = self->sigmask;
     // Often it has got back the one that it had before, as after a fork().
     _PyPth_masks_differ = _PyPth_nthreads > 1
                           ? !_PyPth_masks_differ || any_mask_differs()
@@ -396,10 +396,8 @@ _PyPth_TakeSignalsHome(void)
     if (!_PyPth_InProgram() || self->alone || _PyPth_nthreads <= 1) {
         return;
     }
-    if (self->in_call) {
-        // With a mask of its own, by which the kernel decides what ends it.
-        self->in_call = PTH_WAITED;
-    }
+    // With a mask of its own, by which the kernel decides what ends it.
+    _PyPth_SetCall(PTH_WAITED);
     _PyPth_Lock();
     _PyPth_GoHome(self);
     for (int signum = 1; self->has_pending && signum <= SIGRTMAX; signum++) {
@@ -558,8 +556,7 @@ _PyPth_InterruptMain(void)
         && (thread->out ? !thread->waiting : thread == _PyPth_after))
     {
         tries++;
-        _PyPth_SendSignal((thread->out ? thread->on : _PyPth_carrier)->tid,
-                          _PyPth_INTERRUPT);
+        _PyPth_SendSignal(_PyPth_KernelOf(thread)->tid, _PyPth_INTERRUPT);
     }
     else if (!thread->out && _PyPth_IsBlocked(thread)
              && (thread->flags & _PyPth_INTERRUPTIBLE))

@@ -85,30 +85,14 @@ kind_of(int fd)
     return kind != FD_UNKNOWN ? kind : look_at(fd);
 }
 
-// Wait until there is something in the pipe.  If somebody else takes it before
-// the plain call does, that blocks, and the thread is left behind.
+// If somebody else takes what is in the pipe before the plain call does, that
+// blocks, and the thread is left behind.
 static int
-wait_pipe(int fd)
+pipe_blocks(int fd)
 {
-    struct pollfd p = {fd, POLLIN, 0};
-    mapped_call();
-    for (int first = 1; _PyPth_PollNow(&p, 1) == 0; first = 0) {
-        if (first) {
-            int flags = fcntl(fd, F_GETFL);
-            if (flags < 0 || (flags & O_NONBLOCK)
-                || (flags & O_ACCMODE) == O_WRONLY)
-            {
-                // It fails at once.
-                break;
-            }
-        }
-        short revents;
-        int result = _PyPth_WaitFd(fd, POLLIN, 0, &revents);
-        if (result != 0) {
-            return result;
-        }
-    }
-    return 0;
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && !(flags & O_NONBLOCK)
+           && (flags & O_ACCMODE) != O_WRONLY;
 }
 
 ssize_t
@@ -123,8 +107,11 @@ _PyPth_Read(int fd, void *buf, size_t len)
         forget_error();
         kind = look_at(fd);
     }
-    if (kind == FD_PIPE && wait_pipe(fd) < 0) {
-        return -1;
+    if (kind == FD_PIPE) {
+        mapped_call();
+        if (_PyPth_WaitInput(fd, pipe_blocks) < 0) {
+            return -1;
+        }
     }
     return real(read)(fd, buf, len);
 }
@@ -178,7 +165,7 @@ write(int fd, const void *buf, size_t len)
    otherwise. */
 
 static void
-leave_first(int fd)
+before_cut(int fd)
 {
     if (can_switch() && on_first()) {
         if (kind_of(fd) != FD_FILE && !_PyPth_IsNonblocking(fd)) {
@@ -194,7 +181,7 @@ leave_first(int fd)
     name params                                                 \
     {                                                           \
         if (condition) {                                        \
-            leave_first(fd);                                    \
+            before_cut(fd);                                     \
         }                                                       \
         return real(name) args;                                 \
     }
@@ -221,7 +208,7 @@ DECLARE_REAL(sendfile)
 static ssize_t
 map_sendfile(int out, int in, off_t *offset, size_t count)
 {
-    leave_first(out);
+    before_cut(out);
     return real(sendfile)(out, in, offset, count);
 }
 

@@ -63,17 +63,6 @@ wait_fds(struct pollfd *fds, nfds_t nfds, PyTime_t deadline, int flags)
     }
 }
 
-// The kernel does not make these again (signal(7)): the thread is not to be sent
-// away from the first kernel thread meanwhile.
-static void
-before_plain(void)
-{
-    if (on_first()) {
-        _PyPth_LeaveFirst();
-        forget_error();
-    }
-}
-
 
 MAPPED int
 poll(struct pollfd *fds, nfds_t nfds, int timeout)
@@ -83,12 +72,10 @@ poll(struct pollfd *fds, nfds_t nfds, int timeout)
     }
     if (timeout == 0) {
         _PyPth_YieldToWaiting();
-    }
-    if (timeout == 0) {
         return real(poll)(fds, nfds, 0);
     }
     if (nfds > _PyPth_FEW_FDS) {
-        before_plain();
+        leave_first();
         return real(poll)(fds, nfds, timeout);
     }
     PyTime_t deadline = from_ms(timeout);
@@ -101,7 +88,7 @@ poll(struct pollfd *fds, nfds_t nfds, int timeout)
         }
     }
     if (wait == MAKE_PLAIN) {
-        before_plain();
+        leave_first();
         return real(poll)(fds, nfds, to_ms(deadline));
     }
     return wait < 0 ? -1 : found;
@@ -161,7 +148,7 @@ _PyPth_Select(int nfds, fd_set *r, fd_set *w, fd_set *e,
                 || timeout->tv_usec < 0))
         || (n = sets_to_pollfds(nfds, sets, fds)) > _PyPth_FEW_FDS)
     {
-        before_plain();
+        leave_first();
         return real(select)(nfds, r, w, e, timeout);
     }
     PyTime_t deadline = _PyPth_FOREVER;
@@ -200,7 +187,7 @@ _PyPth_Select(int nfds, fd_set *r, fd_set *w, fd_set *e,
         timeout->tv_usec = (suseconds_t)(left % 1000000);
     }
     if (wait == MAKE_PLAIN) {
-        before_plain();
+        leave_first();
         return real(select)(nfds, r, w, e, timeout);
     }
     return found;
@@ -227,7 +214,7 @@ epoll_wait(int epfd, struct epoll_event *events, int maxevents, int timeout)
         struct pollfd p = {epfd, POLLIN, 0};
         int wait = wait_fds(&p, 1, deadline, 0);
         if (wait == MAKE_PLAIN) {
-            before_plain();
+            leave_first();
             return real(epoll_wait)(epfd, events, maxevents, to_ms(deadline));
         }
         if (wait != ASK_AGAIN) {

@@ -17,6 +17,7 @@ DECLARE_REAL(send)
 DECLARE_REAL(accept)
 DECLARE_REAL(accept4)
 DECLARE_REAL(fcntl)
+DECLARE_REAL(ioctl)
 DECLARE_REAL(setsockopt)
 
 // Some socket may have SO_RCVLOWAT.
@@ -75,9 +76,8 @@ typedef struct {
 static int
 wait_input(int fd, how_to_wait *how)
 {
-    short revents;
     if (!how->asked && _PyPth_HasEdges(fd)) {
-        int result = _PyPth_WaitFd(fd, POLLIN, _PyPth_EDGES, &revents);
+        int result = _PyPth_WaitFd(fd, POLLIN, _PyPth_EDGES, NULL);
         if (_PyPth_self->confirmed) {
             how->asked = 1;
         }
@@ -94,7 +94,7 @@ wait_input(int fd, how_to_wait *how)
         how->asked = 1;
         how->flags = is_tcp(fd) ? _PyPth_EDGES : 0;
     }
-    return _PyPth_WaitFd(fd, POLLIN, how->flags, &revents);
+    return _PyPth_WaitFd(fd, POLLIN, how->flags, NULL);
 }
 
 ssize_t
@@ -140,8 +140,7 @@ is_mapped(int flags)
         return can_switch();
     }
     if ((flags & MSG_WAITALL) && can_switch()) {
-        _PyPth_LeaveFirst();
-        forget_error();
+        leave_first();
     }
     return 0;
 }
@@ -231,7 +230,7 @@ _PyPth_Send(int fd, const void *buf, size_t len, int flags)
         }
     }
     if (wait == CANNOT_WAIT) {
-        _PyPth_LeaveFirst();
+        leave_first();
         plain_call();
         ssize_t n = real(send)(fd, (const char *)buf + done, len - done,
                                done > 0 ? flags | MSG_NOSIGNAL : flags);
@@ -261,30 +260,16 @@ send(int fd, const void *buf, size_t len, int flags)
    behind. */
 
 static int
-wait_accept(int fd)
+accept_blocks(int fd)
 {
-    struct pollfd p = {fd, POLLIN, 0};
-    for (int first = 1; _PyPth_PollNow(&p, 1) == 0; first = 0) {
-        if (first
-            && (_PyPth_IsNonblocking(fd) || has_time_limit(fd, SO_RCVTIMEO)
-                || socket_option(fd, SO_ACCEPTCONN) <= 0))
-        {
-            forget_error();
-            break;
-        }
-        short revents;
-        int result = _PyPth_WaitFd(fd, POLLIN, 0, &revents);
-        if (result != 0) {
-            return result;
-        }
-    }
-    return 0;
+    return !_PyPth_IsNonblocking(fd) && !has_time_limit(fd, SO_RCVTIMEO)
+           && socket_option(fd, SO_ACCEPTCONN) > 0;
 }
 
 MAPPED int
 accept(int fd, struct sockaddr *addr, socklen_t *addrlen)
 {
-    if (can_map(accept) && wait_accept(fd) < 0) {
+    if (can_map(accept) && _PyPth_WaitInput(fd, accept_blocks) < 0) {
         return -1;
     }
     return real(accept)(fd, addr, addrlen);
@@ -293,7 +278,7 @@ accept(int fd, struct sockaddr *addr, socklen_t *addrlen)
 MAPPED int
 accept4(int fd, struct sockaddr *addr, socklen_t *addrlen, int flags)
 {
-    if (can_map(accept4) && wait_accept(fd) < 0) {
+    if (can_map(accept4) && _PyPth_WaitInput(fd, accept_blocks) < 0) {
         return -1;
     }
     return real(accept4)(fd, addr, addrlen, flags);
@@ -302,16 +287,9 @@ accept4(int fd, struct sockaddr *addr, socklen_t *addrlen, int flags)
 
 /* What changes how a socket blocks */
 
-typedef int ioctl_func(int, unsigned long, void *);
-
 MAPPED int
 ioctl(int fd, unsigned long op, ...)
 {
-    static ioctl_func *next = NULL;
-    char interposed;
-    if (next == NULL) {
-        next = (ioctl_func *)_PyPth_NextDefinition("ioctl", &interposed);
-    }
     va_list args;
     va_start(args, op);
     void *arg = va_arg(args, void *);
@@ -319,7 +297,7 @@ ioctl(int fd, unsigned long op, ...)
     if (op == FIONBIO) {
         _PyPth_ForgetEdges(fd);
     }
-    return next(fd, op, arg);
+    return real(ioctl)(fd, op, arg);
 }
 
 static int

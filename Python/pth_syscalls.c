@@ -64,10 +64,12 @@ _PyPth_NextDefinition(const char *name, char *interposed)
     if (func == NULL) {
         _Py_FatalErrorFormat(__func__, "the C library has no %s()", name);
     }
-    Dl_info next, libc;
-    *interposed = (dladdr(func, &next) == 0
-                   || dladdr((void *)gnu_get_libc_version, &libc) == 0
-                   || next.dli_fbase != libc.dli_fbase);
+    if (interposed != NULL) {
+        Dl_info next, libc;
+        *interposed = (dladdr(func, &next) == 0
+                       || dladdr((void *)gnu_get_libc_version, &libc) == 0
+                       || next.dli_fbase != libc.dli_fbase);
+    }
     return func;
 }
 
@@ -345,7 +347,7 @@ sigaltstack(const stack_t *stack, stack_t *old)
     if (self == NULL || _PyPth_vforked || _PyPth_inside) {
         return real(sigaltstack)(stack, old);
     }
-    _PyPth_thread *kernel = self->out ? self->on : _PyPth_carrier;
+    _PyPth_thread *kernel = _PyPth_KernelOf(self);
     stack_t before;
     // The stack may be another thread's, which leaves it there while this one
     // runs, but not while it is in use: the kernel knows.
@@ -391,8 +393,7 @@ _PyPth_sys_pthread_exit(void *value)
     typedef void (*exit_func)(void *) __attribute__((noreturn));
     static exit_func func = NULL;
     if (func == NULL) {
-        char interposed;
-        func = (exit_func)_PyPth_NextDefinition("pthread_exit", &interposed);
+        func = (exit_func)_PyPth_NextDefinition("pthread_exit", NULL);
     }
     func(value);
 }
@@ -624,8 +625,7 @@ _PyPth_BeforeVfork(void *address)
 {
     static void *func = NULL;
     if (func == NULL) {
-        char interposed;
-        func = _PyPth_NextDefinition("vfork", &interposed);
+        func = _PyPth_NextDefinition("vfork", NULL);
     }
     vfork_return = address;
     _PyPth_vforked = 1;
@@ -687,8 +687,27 @@ _PyPth_WaitFd(int fd, short events, int flags, short *revents)
         return -1;
     }
     forget_error();
-    *revents = p.revents;
+    if (revents != NULL) {
+        *revents = p.revents;
+    }
     return result == _PyPth_ERROR ? CANNOT_WAIT : 0;
+}
+
+int
+_PyPth_WaitInput(int fd, int (*blocks)(int fd))
+{
+    struct pollfd p = {fd, POLLIN, 0};
+    for (int first = 1; _PyPth_PollNow(&p, 1) == 0; first = 0) {
+        if (first && !blocks(fd)) {
+            forget_error();
+            break;
+        }
+        int result = _PyPth_WaitFd(fd, POLLIN, 0, NULL);
+        if (result != 0) {
+            return result;
+        }
+    }
+    return 0;
 }
 
 

@@ -43,7 +43,7 @@
         return func;                                            \
     }
 
-// `*interposed` is set if it is not the C library's.
+// `*interposed` is set if it is not the C library's; or NULL.
 extern void *_PyPth_NextDefinition(const char *name, char *interposed);
 
 // What a program calls that is compiled with -D_FORTIFY_SOURCE.
@@ -70,16 +70,6 @@ can_switch(void)
     return _Py_tss_tstate == NULL && can_switch_with_gil();
 }
 
-// The mapped call does not block in the kernel, however long it takes: it is
-// no reason to make room for others before the next one.
-static inline void
-mapped_call(void)
-{
-    if (_PyPth_self->in_call) {
-        _PyPth_self->in_call = PTH_WAITED;
-    }
-}
-
 // The same for a call of `name`: who interposes gets the call as it is.
 #define can_map(name) (can_switch() && !is_interposed(name))
 
@@ -88,9 +78,8 @@ mapped_call(void)
 static inline int
 on_first(void)
 {
-    _PyPth_thread *self = _PyPth_self;
-    return self != _PyPth_first
-           && (self->out ? self->on : _PyPth_carrier) == _PyPth_first;
+    return _PyPth_self != _PyPth_first
+           && _PyPth_KernelOf(_PyPth_self) == _PyPth_first;
 }
 
 // A call that succeeds leaves errno alone.  This is called when a mapped call
@@ -102,14 +91,31 @@ forget_error(void)
     errno = _PyPth_self->entry_errno;
 }
 
+// The mapped call does not block in the kernel, however long it takes: it is
+// no reason to make room for others before the next one.
+static inline void
+mapped_call(void)
+{
+    _PyPth_SetCall(PTH_WAITED);
+}
+
 // It is made plainly after all.
 static inline void
 plain_call(void)
 {
-    if (_PyPth_self->in_call) {
-        _PyPth_self->in_call = PTH_CALLS;
-    }
+    _PyPth_SetCall(PTH_CALLS);
     forget_error();
+}
+
+// The call ends half done, or with EINTR that the kernel does not hide, if its
+// thread is sent away from the first kernel thread.
+static inline void
+leave_first(void)
+{
+    if (on_first()) {
+        _PyPth_LeaveFirst();
+        forget_error();
+    }
 }
 
 static inline int
@@ -133,9 +139,13 @@ extern int _PyPth_IsNonblocking(int fd);
 // Wait until `fd` is ready for `events`.  `flags`: 0 or _PyPth_EDGES.  Return
 // 0, with what poll() says of it in `*revents`, or with 0 there if the caller
 // has to see for itself; or -1 and errno: EINTR, EBADF when another thread has
-// closed it; or CANNOT_WAIT: the plain call has to be made.
+// closed it; or CANNOT_WAIT: the plain call has to be made.  `revents`: or NULL.
 #define CANNOT_WAIT 1
 extern int _PyPth_WaitFd(int fd, short events, int flags, short *revents);
+// Wait until there is something to be read, for a call that cannot be told not to
+// block.  If there is nothing, blocks(fd) tells whether it would wait for that.
+// The same.
+extern int _PyPth_WaitInput(int fd, int (*blocks)(int fd));
 
 /* pth_sys_socket.c: read() and write() of sockets */
 

@@ -502,7 +502,7 @@ _PyPth_NextCarrier(void)
 void
 _PyPth_CheckState(_PyPth_thread *thread)
 {
-    _PyPth_thread *kernel = thread->out ? thread->on : _PyPth_carrier;
+    _PyPth_thread *kernel = _PyPth_KernelOf(thread);
     assert(_PyPth_inside);
     if (thread->out) {
         // It has a kernel thread for itself, which uses its thread pointer.
@@ -728,14 +728,9 @@ _PyPth_ComeIn(_PyPth_thread *self)
         _PyPth_MakeReady(self);
     }
     else if (self->fds != NULL || self->deadline != _PyPth_FOREVER) {
-        if (_PyPth_after == _PyPth_IDLE) {
-            _PyPth_KickIdle();
-        }
-        else if (_PyPth_monitor_sleeps == _PyPth_SLEEPS) {
-            // The carrier may have been in a call for long, with nobody to
-            // look after.
-            _PyPth_WakeMonitor();
-        }
+        // The carrier may have been in a call for long, with nobody to look
+        // after.
+        _PyPth_TellCarrier();
     }
     if (_PyPth_after == _PyPth_VACANT) {
         _PyPth_carrier = kernel;
@@ -878,7 +873,7 @@ _PyPth_LeaveFirst(void)
         return;
     }
     _PyPth_Lock();
-    if ((_PyPth_IsCurrent() ? _PyPth_carrier : self->on) == _PyPth_first) {
+    if (_PyPth_KernelOf(self) == _PyPth_first) {
         _PyPth_GoHome(self);
     }
     _PyPth_Unlock();
@@ -1101,6 +1096,17 @@ _PyPth_KickIdle(void)
     int waits = 1;
     if (_Py_atomic_compare_exchange_int((int *)&idle_state, &waits, 2)) {
         _PyPth_SendSignal(idle_tid, NULL);
+    }
+}
+
+void
+_PyPth_TellCarrier(void)
+{
+    if (_PyPth_after == _PyPth_IDLE) {
+        _PyPth_KickIdle();
+    }
+    else if (_PyPth_monitor_sleeps == _PyPth_SLEEPS) {
+        _PyPth_WakeMonitor();
     }
 }
 

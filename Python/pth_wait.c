@@ -569,12 +569,7 @@ _PyPth_MakeReady(_PyPth_thread *thread)
         woken_by_others = 1;
         _PyPth_woken_behind = 1;
     }
-    if (_PyPth_after == _PyPth_IDLE) {
-        _PyPth_KickIdle();
-    }
-    else if (_PyPth_monitor_sleeps == _PyPth_SLEEPS) {
-        _PyPth_WakeMonitor();
-    }
+    _PyPth_TellCarrier();
 }
 
 void

@@ -12,13 +12,14 @@ sleep for a millisecond: nanoseconds for each sleep.  sched_yield is the turns
 of two threads that wait for them by calling it.
 """
 
-import json
 import os
 import select
 import socket
 import sys
 import threading
 import time
+
+import measure
 
 SECONDS = 1.0
 
@@ -64,6 +65,31 @@ def by_epoll(s):
     return p.poll
 
 
+def ask_beside(answer, ask, stop, seconds):
+    """The nanoseconds of ask(), for so long beside a thread in answer(), which
+    stop() ends."""
+    t = threading.Thread(target=answer)
+    t.start()
+    n = 0
+    start = time.perf_counter_ns()
+    end = start + int(seconds * 1e9)
+    while (now := time.perf_counter_ns()) < end:
+        ask()
+        n += 1
+    stop()
+    t.join()
+    return (now - start) / n
+
+
+def run_threads(run, count):
+    """run(i) in so many threads."""
+    ts = [threading.Thread(target=run, args=(i,)) for i in range(count)]
+    for t in ts:
+        t.start()
+    for t in ts:
+        t.join()
+
+
 def round_trips(make_get, seconds):
     a, b = tcp_pair()
     get = make_get(a, b)
@@ -72,18 +98,11 @@ def round_trips(make_get, seconds):
         while get(b):
             b.send(b"x")
 
-    t = threading.Thread(target=answer)
-    t.start()
-    n = 0
-    start = time.perf_counter_ns()
-    end = start + int(seconds * 1e9)
-    while (now := time.perf_counter_ns()) < end:
+    def ask():
         a.send(b"x")
         get(a)
-        n += 1
-    a.shutdown(socket.SHUT_WR)
-    t.join()
-    return (now - start) / n
+
+    return ask_beside(answer, ask, lambda: a.shutdown(socket.SHUT_WR), seconds)
 
 
 def pipes(seconds):
@@ -93,44 +112,32 @@ def pipes(seconds):
         while os.read(there[0], 1):
             os.write(back[1], b"x")
 
-    t = threading.Thread(target=answer)
-    t.start()
-    n = 0
-    start = time.perf_counter_ns()
-    end = start + int(seconds * 1e9)
-    while (now := time.perf_counter_ns()) < end:
+    def ask():
         os.write(there[1], b"x")
         os.read(back[0], 1)
-        n += 1
-    os.close(there[1])
-    t.join()
-    return (now - start) / n
+
+    return ask_beside(answer, ask, lambda: os.close(there[1]), seconds)
 
 
 def accepts(seconds):
     server = socket.create_server(("127.0.0.1", 0))
-    served = 0
 
-    def serve():
+    def answer():
         while True:
             with server.accept()[0] as s:
                 if s.recv(1) != b"x":
                     return
                 s.send(b"y")
 
-    t = threading.Thread(target=serve)
-    t.start()
-    n = 0
-    start = time.perf_counter_ns()
-    end = start + int(seconds * 1e9)
-    while (now := time.perf_counter_ns()) < end:
+    def ask():
         with socket.create_connection(server.getsockname()) as s:
             s.send(b"x")
             s.recv(1)
-        n += 1
-    socket.create_connection(server.getsockname()).close()
-    t.join()
-    return (now - start) / n
+
+    def stop():
+        socket.create_connection(server.getsockname()).close()
+
+    return ask_beside(answer, ask, stop, seconds)
 
 
 def sleeps(seconds):
@@ -142,11 +149,7 @@ def sleeps(seconds):
             time.sleep(0.001)
             counts[i] += 1
 
-    ts = [threading.Thread(target=sleep, args=(i,)) for i in range(len(counts))]
-    for t in ts:
-        t.start()
-    for t in ts:
-        t.join()
+    run_threads(sleep, len(counts))
     return seconds * 1e9 / sum(counts)
 
 
@@ -163,11 +166,7 @@ def yields(seconds):
             else:
                 os.sched_yield()
 
-    ts = [threading.Thread(target=run, args=(me,)) for me in (0, 1)]
-    for t in ts:
-        t.start()
-    for t in ts:
-        t.join()
+    run_threads(run, 2)
     return seconds * 1e9 / (n / 2)
 
 
@@ -186,4 +185,4 @@ if __name__ == "__main__":
     if len(sys.argv) not in (2, 3) or sys.argv[1] not in CALLS:
         sys.exit(f"usage: mapping.py {'|'.join(CALLS)} [SECONDS]")
     seconds = float(sys.argv[2]) if len(sys.argv) > 2 else SECONDS
-    print(json.dumps({"value": CALLS[sys.argv[1]](seconds)}))
+    measure.report(CALLS[sys.argv[1]](seconds))

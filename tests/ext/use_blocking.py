@@ -30,6 +30,8 @@ c = __import__(sys.argv.pop(1))
 
 SPLICE_F_NONBLOCK = 2
 CHUNK = b"x" * 65536
+# A struct timeval of 20.3 milliseconds.
+TIMEVAL = (0).to_bytes(8, sys.byteorder) + (20_300).to_bytes(8, sys.byteorder)
 
 
 class Base(unittest.TestCase):
@@ -110,6 +112,47 @@ class Base(unittest.TestCase):
         self.addCleanup(child.stdin.close)
         self.assertEqual(child.stdout.readline(), b"ready\n")
         return child
+
+    def waiting(self, call):
+        """call() in a thread, and long enough for it to be made.  Return the
+        thread, and a list for what it returns."""
+        outcome = []
+        entered = threading.Event()
+
+        def run():
+            entered.set()
+            outcome.append(call())
+
+        t = threading.Thread(target=run)
+        t.start()
+        entered.wait()
+        time.sleep(0.02)
+        return t, outcome
+
+    def blocks(self, block, unblock, expected):
+        """block() waits in a thread until unblock() is called."""
+        t, outcome = self.waiting(block)
+        self.assertEqual(outcome, [])
+        unblock()
+        t.join()
+        if callable(expected):
+            expected(outcome[0])
+        else:
+            self.assertEqual(outcome[0], expected)
+
+
+class BesideTest(Base):
+    """Beside a second thread, which only waits."""
+
+    def setUp(self):
+        super().setUp()
+        self.gate = threading.Event()
+        self.other = threading.Thread(target=self.gate.wait)
+        self.other.start()
+
+    def tearDown(self):
+        self.gate.set()
+        self.other.join()
 
 
 # Each of these functions sets up one blocking call, and returns
@@ -487,9 +530,7 @@ def recv_peek(t):
 
 @case
 def recv_peek_waitall(t):
-    server = t.stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-    b = t.stack.enter_context(socket.create_connection(server.getsockname()))
-    a = t.stack.enter_context(server.accept()[0])
+    a, b = t.tcp_pair()
     b.send(b"hel")
     time.sleep(0.01)
     return (lambda: c.recv(a.fileno(), 5, socket.MSG_PEEK | socket.MSG_WAITALL),
@@ -688,9 +729,7 @@ def poll_nothing_asked(t):
 
 @case
 def poll_priority(t):
-    server = t.stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-    b = t.stack.enter_context(socket.create_connection(server.getsockname()))
-    a = t.stack.enter_context(server.accept()[0])
+    a, b = t.tcp_pair()
     return (lambda: c.poll([(a.fileno(), select.POLLPRI)]),
             lambda: b.send(b"!", socket.MSG_OOB), (1, 0, [select.POLLPRI]))
 
@@ -975,26 +1014,7 @@ class ProgressTest(Base):
     """While one thread is in a blocking call, others run."""
 
     def check(self, setup):
-        block, unblock, expected = setup(self)
-        outcome = []
-        entered = threading.Event()
-
-        def run():
-            entered.set()
-            outcome.append(block())
-
-        t = threading.Thread(target=run)
-        t.start()
-        entered.wait()
-        # Long enough for the call to be made.
-        time.sleep(0.02)
-        self.assertEqual(outcome, [])
-        unblock()
-        t.join()
-        if callable(expected):
-            expected(outcome[0])
-        else:
-            self.assertEqual(outcome[0], expected)
+        self.blocks(*setup(self))
 
     @classmethod
     def add(cls, name, setup):
@@ -1234,18 +1254,8 @@ class MaskTest(Base):
                 self.assertEqual(self.seen, [1])
 
 
-class TimeoutTest(Base):
+class TimeoutTest(BesideTest):
     """Timeouts, beside a second thread."""
-
-    def setUp(self):
-        super().setUp()
-        self.gate = threading.Event()
-        self.other = threading.Thread(target=self.gate.wait)
-        self.other.start()
-
-    def tearDown(self):
-        self.gate.set()
-        self.other.join()
 
     def elapsed(self, call, expected, seconds):
         start = time.monotonic()
@@ -1295,9 +1305,8 @@ class TimeoutTest(Base):
                 self.elapsed(lambda: c.clock_nanosleep(clock, 1, ns), (0,), 0.019)
 
     def test_socket_timeouts(self):
-        timeval = (0).to_bytes(8, sys.byteorder) + (20_300).to_bytes(8, sys.byteorder)
         a, b = self.pair()
-        a.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+        a.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, TIMEVAL)
         fd = a.fileno()
         again = (-1, errno.EAGAIN)
         # The kernel counts in ticks, and may be early by a part of one.
@@ -1310,7 +1319,7 @@ class TimeoutTest(Base):
         b.send(b"hel")
         self.elapsed(lambda: c.recv(fd, 5, socket.MSG_WAITALL), (3, 0, b"hel"), 0.016)
         a, b = self.full_pair()
-        a.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+        a.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, TIMEVAL)
         fd = a.fileno()
         self.elapsed(lambda: c.send(fd, CHUNK), again, 0.016)
         self.elapsed(lambda: c.sendto(fd, CHUNK), again, 0.016)
@@ -1319,7 +1328,7 @@ class TimeoutTest(Base):
         self.elapsed(lambda: c.write(fd, CHUNK), again, 0.016)
         self.elapsed(lambda: c.writev(fd, CHUNK), again, 0.016)
         server, connect = listener(self)
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, TIMEVAL)
         self.elapsed(lambda: c.accept(server.fileno()), again, 0.016)
         self.elapsed(lambda: c.accept4(server.fileno()), again, 0.016)
 
@@ -1360,10 +1369,7 @@ class TimeoutTest(Base):
         self.elapsed(lambda: c.read(slave, 10), (0, 0, b""), 0.09)
         attr[6][termios.VMIN], attr[6][termios.VTIME] = 3, 0
         termios.tcsetattr(slave, termios.TCSANOW, attr)
-        outcome = []
-        t = threading.Thread(target=lambda: outcome.append(c.read(slave, 10)))
-        t.start()
-        time.sleep(0.02)
+        t, outcome = self.waiting(lambda: c.read(slave, 10))
         os.write(master, b"ab")
         time.sleep(0.02)
         self.assertEqual(outcome, [])
@@ -1372,18 +1378,8 @@ class TimeoutTest(Base):
         self.assertEqual(outcome, [(3, 0, b"abc")])
 
 
-class AtOnceTest(Base):
+class AtOnceTest(BesideTest):
     """Calls that do not wait, beside a second thread."""
-
-    def setUp(self):
-        super().setUp()
-        self.gate = threading.Event()
-        self.other = threading.Thread(target=self.gate.wait)
-        self.other.start()
-
-    def tearDown(self):
-        self.gate.set()
-        self.other.join()
 
     def test_non_blocking_descriptors(self):
         again = (-1, errno.EAGAIN)
@@ -1880,22 +1876,26 @@ class DecidedOnceTest(Base):
         "through a duplicate": lambda sock: change_duplicate(sock),
     }
 
+    def changed(self, sock, change, block, unblock):
+        """What block() returns in a thread, which waits until unblock() is called,
+        when sock was changed meanwhile."""
+        t, outcome = self.waiting(block)
+        self.CHANGES[change](sock)
+        time.sleep(0.02)
+        self.assertEqual(outcome, [])
+        unblock()
+        t.join()
+        return outcome[0]
+
     def check(self, name, block, unblock, expected):
-        """block(sock) in a thread, and unblock(peer) when sock was changed."""
-        for kind in "pair", "tcp_pair":
+        """block(sock), and unblock(peer) when sock was changed."""
+        for kind in self.pair, self.tcp_pair:
             for change in self.CHANGES:
-                with self.subTest(call=name, kind=kind, change=change):
-                    a, b = getattr(self, kind)()
-                    outcome = []
-                    t = threading.Thread(target=lambda: outcome.append(block(a)))
-                    t.start()
-                    time.sleep(0.02)
-                    self.CHANGES[change](a)
-                    time.sleep(0.02)
-                    self.assertEqual(outcome, [])
-                    unblock(b)
-                    t.join()
-                    self.assertEqual(outcome[0][:len(expected)], expected)
+                with self.subTest(call=name, kind=kind.__name__, change=change):
+                    a, b = kind()
+                    outcome = self.changed(a, change, lambda: block(a),
+                                           lambda: unblock(b))
+                    self.assertEqual(outcome[:len(expected)], expected)
 
     def test_sending(self):
         # sendfile() looks at the mode again and again (kernel, fs/splice.c).
@@ -1946,17 +1946,9 @@ class DecidedOnceTest(Base):
             for change in self.CHANGES:
                 with self.subTest(call=name, change=change):
                     server, connect = listener(self)
-                    outcome = []
-                    t = threading.Thread(target=lambda: outcome.append(
-                        getattr(c, name)(server.fileno())))
-                    t.start()
-                    time.sleep(0.02)
-                    self.CHANGES[change](server)
-                    time.sleep(0.02)
-                    self.assertEqual(outcome, [])
-                    connect()
-                    t.join()
-                    opened(self)(outcome[0])
+                    accept = getattr(c, name)
+                    opened(self)(self.changed(
+                        server, change, lambda: accept(server.fileno()), connect))
 
     def test_nobody_else_sees_the_mode_change(self):
         # Of an open file that blocks and is shared with another process.
@@ -2005,16 +1997,11 @@ def nonblocking_files():
     return files
 
 
-class PlainCallTest(Base):
+class PlainCallTest(BesideTest):
     """Calls that block in ways of their own."""
 
     def test_fast_open(self):
         with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as s:
-            gate = threading.Event()
-            other = threading.Thread(target=gate.wait)
-            other.start()
-            self.addCleanup(other.join)
-            self.addCleanup(gate.set)
             self.assertEqual(s.sendto(b"hello", socket.MSG_FASTOPEN,
                                       server.getsockname()), 5)
             with server.accept()[0] as peer:
@@ -2040,18 +2027,12 @@ class PlainCallTest(Base):
 
     def test_sendfile_has_the_time_limit_of_its_socket(self):
         a, b = self.pair()
-        limit = (0).to_bytes(8, sys.byteorder) + (20_300).to_bytes(8, sys.byteorder)
-        a.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        a.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, TIMEVAL)
         f = self.file(bytes(8_000_000))
-        gate = threading.Event()
-        other = threading.Thread(target=gate.wait)
-        other.start()
         sent = []
         while not sent or sent[-1] > 0:
             sent.append(c.sendfile(a.fileno(), f.fileno(), 0, 8_000_000)[0])
         self.assertEqual(sent[-1], -1)
-        gate.set()
-        other.join()
 
     def test_big_writes_to_a_terminal_whose_other_end_is_read_here(self):
         master, slave = pty.openpty()
@@ -2078,9 +2059,6 @@ class ByHandTest(Base):
     """Functions of the C library that a program looks up by itself, and system
     calls that it makes by itself."""
 
-    def check(self, block, unblock, expected):
-        ProgressTest.check(self, lambda t: (block, unblock, expected))
-
     def setUp(self):
         super().setUp()
         import ctypes
@@ -2090,7 +2068,7 @@ class ByHandTest(Base):
 
     def from_pipe(self, call):
         r, w = self.pipe()
-        self.check(lambda: call(r), lambda: os.write(w, b"x"), 1)
+        self.blocks(lambda: call(r), lambda: os.write(w, b"x"), 1)
 
     def test_read(self):
         self.from_pipe(lambda r: self.libc.read(r, self.buffer, 1))
@@ -2099,8 +2077,7 @@ class ByHandTest(Base):
         self.from_pipe(lambda r: self.libc.__getattr__("__read")(r, self.buffer, 1))
 
     def test_preadv2(self):
-        c_void_p, c_size_t = self.ctypes.c_void_p, self.ctypes.c_size_t
-        iov = (c_void_p * 2)(self.ctypes.addressof(self.buffer), 1)
+        iov = (self.ctypes.c_void_p * 2)(self.ctypes.addressof(self.buffer), 1)
         self.from_pipe(lambda r: self.libc.preadv2(
             r, iov, 1, self.ctypes.c_long(-1), 0))
 
@@ -2116,14 +2093,14 @@ class ByHandTest(Base):
     def test_eventfd_read(self):
         fd = os.eventfd(0)
         self.addCleanup(os.close, fd)
-        self.check(lambda: os.eventfd_read(fd), lambda: os.eventfd_write(fd, 7), 7)
+        self.blocks(lambda: os.eventfd_read(fd), lambda: os.eventfd_write(fd, 7), 7)
 
     def test_usleep(self):
-        self.check(lambda: self.libc.usleep(100_000), lambda: None, 0)
+        self.blocks(lambda: self.libc.usleep(100_000), lambda: None, 0)
 
     def test_wordexp(self):
         words = self.ctypes.create_string_buffer(100)
-        self.check(lambda: self.libc.wordexp(b"$(sleep 0.1)", words, 0),
+        self.blocks(lambda: self.libc.wordexp(b"$(sleep 0.1)", words, 0),
                    lambda: None, 0)
 
     def test_aio_suspend(self):
@@ -2138,38 +2115,29 @@ class ByHandTest(Base):
         aiocb = self.ctypes.create_string_buffer(bytes(block), len(block))
         self.assertEqual(self.libc.aio_read(aiocb), 0)
         aiocbs = (self.ctypes.c_void_p * 1)(self.ctypes.addressof(aiocb))
-        self.check(lambda: self.libc.aio_suspend(aiocbs, 1, None),
+        self.blocks(lambda: self.libc.aio_suspend(aiocbs, 1, None),
                    lambda: os.write(w, b"x"), 0)
 
     def test_close_that_lingers(self):
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            a = socket.create_connection(server.getsockname())
-            with server.accept()[0] as b:
-                a.setblocking(False)
-                with contextlib.suppress(BlockingIOError):
-                    while True:
-                        a.send(CHUNK)
-                a.setblocking(True)
-                a.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
-                             (1).to_bytes(4, sys.byteorder)
-                             + (100).to_bytes(4, sys.byteorder))
-                fd = a.detach()
+        a, b = self.tcp_pair()
+        a.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                a.send(CHUNK)
+        a.setblocking(True)
+        a.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                     (1).to_bytes(4, sys.byteorder)
+                     + (100).to_bytes(4, sys.byteorder))
+        fd = a.detach()
 
-                def read_all():
-                    while b.recv(1 << 20):
-                        pass
-                self.check(lambda: os.close(fd), read_all, None)
+        def read_all():
+            while b.recv(1 << 20):
+                pass
+        self.blocks(lambda: os.close(fd), read_all, None)
 
 
-class DescriptorTest(Base):
+class DescriptorTest(BesideTest):
     """Descriptors that change under the hands of those that wait for them."""
-
-    def waiting(self, call):
-        outcome = []
-        t = threading.Thread(target=lambda: outcome.append(call()))
-        t.start()
-        time.sleep(0.02)
-        return t, outcome
 
     def test_what_fails_to_close_ends_no_wait(self):
         import ctypes
@@ -2235,9 +2203,6 @@ class DescriptorTest(Base):
 
     def test_what_a_closed_duplicate_gets_wakes_nobody(self):
         # The file lives on, by its other number.
-        gate = threading.Event()
-        idle = threading.Thread(target=gate.wait)
-        idle.start()
         for make in self.pair, self.tcp_pair:
             a, b = make()
             duplicate = a.dup()
@@ -2254,8 +2219,6 @@ class DescriptorTest(Base):
             sender.wait()
             # One for each message would be 200.
             self.assertLess(switches() - before, 120)
-        gate.set()
-        idle.join()
 
     def test_an_event_for_an_old_number_is_nobodys(self):
         a, b = self.pair()
@@ -2279,28 +2242,28 @@ class DescriptorTest(Base):
     def test_several_wait_for_the_same_many(self):
         # More than the process may have by now, but one of them gets ready.
         pipes = [self.pipe() for _ in range(300)]
+        fds = [r for r, _ in pipes]
+        r, w = pipes[150]
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (400, limit[1]))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, limit)
         for call in (
-                lambda: select.select([r for r, _ in pipes], [], [])[0],
-                lambda: [fd for fd, _, ready
-                         in zip([r for r, _ in pipes], pipes, c.poll(
-                             [(r, select.POLLIN) for r, _ in pipes], 100)[2])
-                         if ready]):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (400, limit[1]))
-            self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, limit)
+                lambda: select.select(fds, [], [])[0],
+                lambda: [fd for fd, ready in zip(fds, c.poll(
+                    [(fd, select.POLLIN) for fd in fds], 100)[2]) if ready]):
             waits = [self.waiting(call) for _ in range(3)]
             before = switches()
             time.sleep(0.1)
             # Who asks again and again makes some thousands.
             self.assertLess(switches() - before, 500)
-            os.write(pipes[150][1], b"x")
+            os.write(w, b"x")
             for t, outcome in waits:
                 t.join()
-                self.assertEqual(outcome, [[pipes[150][0]]])
-            os.read(pipes[150][0], 1)
+                self.assertEqual(outcome, [[r]])
+            os.read(r, 1)
 
 
-class NetdbTest(Base):
+class NetdbTest(BesideTest):
     """Name resolution: slow_netdb.so makes it slow, if it is preloaded."""
 
     LOCALHOST = (socket.AF_INET, socket.SOCK_STREAM, "127.0.0.1", "80")
@@ -2316,25 +2279,12 @@ class NetdbTest(Base):
         "gethostbyaddr_r": lambda: c.gethostbyaddr_r()[2],
     }
 
-    def setUp(self):
-        super().setUp()
-        self.gate = threading.Event()
-        self.other = threading.Thread(target=self.gate.wait)
-        self.other.start()
-
-    def tearDown(self):
-        self.gate.set()
-        self.other.join()
-
     def test_progress(self):
         if "SLOW_NETDB" not in os.environ:
             self.skipTest("slow_netdb.so is not preloaded")
         for name, call in self.CALLS.items():
             with self.subTest(name):
-                outcome = []
-                t = threading.Thread(target=lambda: outcome.append(call()))
-                t.start()
-                time.sleep(0.02)
+                t, outcome = self.waiting(call)
                 # It takes 0.1 seconds.
                 self.assertEqual(outcome, [])
                 t.join()

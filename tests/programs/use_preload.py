@@ -1,6 +1,6 @@
 """Threads of a program that runs with a preloaded library, for preload.t.
 
-usage: python use_preload.py [-h] TEST...
+usage: python use_preload.py TEST...
 
 Runs the TESTs, which say what holds with the library and any threads: on stock
 CPython, too.
@@ -12,10 +12,8 @@ import queue
 import select
 import socket
 import subprocess
-import sys
 import threading
 import time
-import unittest
 
 import tap
 
@@ -100,7 +98,7 @@ class ClockTest(tap.TestCase):
 
 
 class ProxyTest(tap.TestCase):
-    """With proxychains, whose server is SOCKS 5 on PROXY_PORT, and answers itself."""
+    """With proxychains, whose server (SOCKS 5) is preload.t, which answers itself."""
 
     def test_connections(self):
         """twenty threads talk to an address that only the proxy knows"""
@@ -140,5 +138,4 @@ class MemoryTest(tap.TestCase):
 
 
 if __name__ == "__main__":
-    sys.argv[1:1] = ["-q"]
     tap.main()
