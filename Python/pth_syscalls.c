@@ -726,11 +726,29 @@ closing(unsigned int first, unsigned int last)
     _PyPth_ClosingFds(first, last);
 }
 
+// The same for one descriptor.  A socket with SO_LINGER (socket(7)) may wait
+// until its data is sent, and no longer if a signal comes.
+static void
+closing_fd(int fd)
+{
+    struct linger linger = {0};
+    socklen_t len = sizeof(linger);
+    if (can_switch() && on_first()) {
+        if (getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) == 0
+            && linger.l_onoff)
+        {
+            _PyPth_LeaveFirst();
+        }
+        forget_error();
+    }
+    // A number below 0 is no descriptor's.
+    closing((unsigned int)fd, (unsigned int)fd);
+}
+
 MAPPED int
 close(int fd)
 {
-    // A number below 0 is no descriptor's.
-    closing((unsigned int)fd, (unsigned int)fd);
+    closing_fd(fd);
     return real(close)(fd);
 }
 
@@ -743,7 +761,7 @@ replacing(int fd, int fd2)
         && getrlimit(RLIMIT_NOFILE, &limit) == 0
         && (rlim_t)fd2 < limit.rlim_cur)
     {
-        closing((unsigned int)fd2, (unsigned int)fd2);
+        closing_fd(fd2);
     }
 }
 
@@ -772,6 +790,9 @@ close_range(unsigned int first, unsigned int last, int flags)
 {
     // With flags it closes nothing, or in another table of descriptors.
     if (flags == 0 && first <= last) {
+        if (can_switch()) {
+            leave_first();
+        }
         closing(first, last);
     }
     return real(close_range)(first, last, flags);

@@ -2118,26 +2118,36 @@ class ByHandTest(Base):
         self.blocks(lambda: self.libc.aio_suspend(aiocbs, 1, None),
                    lambda: os.write(w, b"x"), 0)
 
-    def test_close_that_lingers(self):
-        a, b = self.tcp_pair()
-        a.setblocking(False)
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                a.send(CHUNK)
-        a.setblocking(True)
-        a.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
-                     (1).to_bytes(4, sys.byteorder)
-                     + (100).to_bytes(4, sys.byteorder))
-        fd = a.detach()
-
-        def read_all():
-            while b.recv(1 << 20):
-                pass
-        self.blocks(lambda: os.close(fd), read_all, None)
-
 
 class DescriptorTest(BesideTest):
     """Descriptors that change under the hands of those that wait for them."""
+
+    def test_a_socket_that_lingers_is_closed(self):
+        r, _ = self.pipe()
+        for name, close in {
+            "close": os.close,
+            "dup2": lambda fd: os.dup2(r, fd),
+            "dup3": lambda fd: os.dup2(r, fd, inheritable=False),
+            "close_range": lambda fd: os.closerange(fd, fd + 1),
+        }.items():
+            with self.subTest(name):
+                a, b = self.tcp_pair()
+                a.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        a.send(CHUNK)
+                a.setblocking(True)
+                a.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                             (1).to_bytes(4, sys.byteorder)
+                             + (100).to_bytes(4, sys.byteorder))
+                fd = a.detach()
+                t, outcome = self.waiting(lambda: close(fd))
+                self.assertEqual(outcome, [])
+                while b.recv(1 << 20):
+                    pass
+                t.join()
+                if name.startswith("dup"):
+                    os.close(fd)
 
     def test_what_fails_to_close_ends_no_wait(self):
         import ctypes
