@@ -112,6 +112,7 @@ typedef struct _PyPth_thread {
     /* How long its calls without the GIL take (pth_takeover.c) */
     char nogil;                   // has dropped the GIL
     struct _gil_runtime_state *gil;       // that it has taken last
+    char parks;                   // drops the GIL to wait for a lock, for no call
     char long_calls;              // above 0: one of its last ones took long
     char in_call;                 // is in one,
 #define PTH_CALLS 1

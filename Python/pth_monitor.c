@@ -136,7 +136,7 @@ look(void)
         _PyPth_Unlock();
         seen = NULL;
         calm = 0;
-        return (gils && thread != _PyPth_IDLE) || _PyPth_nwanting > 0
+        return gils || _PyPth_nwanting > 0
                || _PyPth_deferred || late;
     }
     int stuck = (thread == seen && _PyPth_entries == seen_entries);

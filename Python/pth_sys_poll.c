@@ -10,6 +10,7 @@
 #include <sys/select.h>
 
 DECLARE_REAL(poll)
+DECLARE_REAL(ppoll)
 DECLARE_REAL(select)
 DECLARE_REAL(epoll_wait)
 
@@ -64,21 +65,17 @@ wait_fds(struct pollfd *fds, nfds_t nfds, PyTime_t deadline, int flags)
 }
 
 
-MAPPED int
-poll(struct pollfd *fds, nfds_t nfds, int timeout)
+/* poll() */
+
+// poll() until `deadline`.  Return what it does, or PLAIN_POLL.
+#define PLAIN_POLL (-2)
+static int
+poll_until(struct pollfd *fds, nfds_t nfds, PyTime_t deadline)
 {
-    if (!can_map(poll)) {
-        return real(poll)(fds, nfds, timeout);
-    }
-    if (timeout == 0) {
-        _PyPth_YieldToWaiting();
-        return real(poll)(fds, nfds, 0);
-    }
     if (nfds > _PyPth_FEW_FDS) {
         leave_first();
-        return real(poll)(fds, nfds, timeout);
+        return PLAIN_POLL;
     }
-    PyTime_t deadline = from_ms(timeout);
     int found = LOOK(real(poll)(fds, nfds, 0));
     int wait = ASK_AGAIN;
     while (found == 0 && wait == ASK_AGAIN) {
@@ -89,9 +86,53 @@ poll(struct pollfd *fds, nfds_t nfds, int timeout)
     }
     if (wait == MAKE_PLAIN) {
         leave_first();
-        return real(poll)(fds, nfds, to_ms(deadline));
+        return PLAIN_POLL;
     }
     return wait < 0 ? -1 : found;
+}
+
+MAPPED int
+poll(struct pollfd *fds, nfds_t nfds, int timeout)
+{
+    if (!can_map(poll)) {
+        return real(poll)(fds, nfds, timeout);
+    }
+    if (timeout == 0) {
+        _PyPth_YieldToWaiting();
+        return real(poll)(fds, nfds, 0);
+    }
+    PyTime_t deadline = from_ms(timeout);
+    int found = poll_until(fds, nfds, deadline);
+    return found != PLAIN_POLL ? found
+           : real(poll)(fds, nfds, to_ms(deadline));
+}
+
+// ppoll() without a signal mask: poll() in nanoseconds.
+int
+_PyPth_Ppoll(struct pollfd *fds, nfds_t nfds, const struct timespec *timeout)
+{
+    PyTime_t deadline = _PyPth_FOREVER;
+    if (timeout != NULL) {
+        if (timeout->tv_sec == 0 && timeout->tv_nsec == 0) {
+            _PyPth_YieldToWaiting();
+            return real(ppoll)(fds, nfds, timeout, NULL);
+        }
+        if (timeout->tv_sec < 0 || timeout->tv_sec > INT_MAX
+            || timeout->tv_nsec < 0 || timeout->tv_nsec >= 1000000000)
+        {
+            return real(ppoll)(fds, nfds, timeout, NULL);
+        }
+        deadline = _PyPth_Deadline((PyTime_t)timeout->tv_sec * 1000000000
+                                   + timeout->tv_nsec);
+    }
+    int found = poll_until(fds, nfds, deadline);
+    if (found != PLAIN_POLL) {
+        return found;
+    }
+    PyTime_t left = timeout != NULL ? time_left(deadline) : 0;
+    struct timespec rest = {(time_t)(left / 1000000000),
+                            (long)(left % 1000000000)};
+    return real(ppoll)(fds, nfds, timeout != NULL ? &rest : NULL, NULL);
 }
 
 MAPPED int

@@ -449,9 +449,6 @@ ON_OWN(SIGNALS, int, sigtimedwait,
        (const sigset_t *set, siginfo_t *info, const struct timespec *timeout),
        (set, info, timeout))
 ON_OWN(SIGNALS, int, sigsuspend, (const sigset_t *mask), (mask))
-ON_OWN(SIGNALS_IF(mask), int, ppoll,
-       (struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
-        const sigset_t *mask), (fds, nfds, timeout, mask))
 ON_OWN(SIGNALS_IF(mask), int, pselect,
        (int nfds, fd_set *r, fd_set *w, fd_set *e,
         const struct timespec *timeout, const sigset_t *mask),
@@ -459,6 +456,21 @@ ON_OWN(SIGNALS_IF(mask), int, pselect,
 ON_OWN(SIGNALS_IF(mask), int, epoll_pwait,
        (int epfd, struct epoll_event *events, int maxevents, int timeout,
         const sigset_t *mask), (epfd, events, maxevents, timeout, mask))
+
+DECLARE_REAL(ppoll)
+
+MAPPED int
+ppoll(struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
+      const sigset_t *mask)
+{
+    SIGNALS_IF(mask)
+#ifdef HAVE_PTH_SYSCALLS
+    else if (can_map(ppoll)) {
+        return _PyPth_Ppoll(fds, nfds, timeout);
+    }
+#endif
+    return real(ppoll)(fds, nfds, timeout, mask);
+}
 
 // Since glibc 2.35; declared here for those before, which nobody can have
 // linked to.

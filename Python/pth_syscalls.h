@@ -163,5 +163,7 @@ extern ssize_t _PyPth_Read(int fd, void *buf, size_t len);
 
 extern int _PyPth_Select(int nfds, fd_set *r, fd_set *w, fd_set *e,
                          struct timeval *timeout);
+extern int _PyPth_Ppoll(struct pollfd *fds, nfds_t nfds,
+                        const struct timespec *timeout);
 
 #endif  // !Py_PTH_SYSCALLS_H

@@ -1226,6 +1226,9 @@ _PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
                 _PyPth_Unlock();
                 self->nogil = 1;
             }
+            else if (self->parks) {
+                // The backend does not block.
+            }
             else if (self->long_calls > 0
                      && (woken_head != NULL || nready > 0))
             {
@@ -1325,6 +1328,27 @@ _PyPth_CondFini(_PyPth_cond *cond)
 
 
 /* Semaphores of the parking lot */
+
+static inline void
+set_parks(char parks)
+{
+    if (_PyPth_self != NULL) {
+        _PyPth_self->parks = parks;
+    }
+}
+
+void
+_PyPth_SemInit(_PyPth_sem *sem)
+{
+    *sem = (_PyPth_sem){0};
+    set_parks(1);
+}
+
+void
+_PyPth_SemDestroy(_PyPth_sem *Py_UNUSED(sem))
+{
+    set_parks(0);
+}
 
 _PyPth_result
 _PyPth_SemWait(_PyPth_sem *sem, PyTime_t ns)

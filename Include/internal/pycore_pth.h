@@ -229,6 +229,9 @@ typedef struct {
     _PyPth_queue waiters;
 } _PyPth_sem;
 
+// Around a wait of the calling thread, before it drops its GIL.
+extern void _PyPth_SemInit(_PyPth_sem *sem);
+extern void _PyPth_SemDestroy(_PyPth_sem *sem);
 // Wait until the counter is above 0 and take 1 off it; `ns` nanoseconds at the
 // most, forever if `ns` < 0.
 extern _PyPth_result _PyPth_SemWait(_PyPth_sem *sem, PyTime_t ns);

@@ -22,6 +22,13 @@ if not sysconfig.get_config_var("HAVE_PTH"):
     raise unittest.SkipTest("needs a build with --with-pth")
 
 
+# Without the mapping a thread makes its calls on a kernel thread of its own, and
+# may find the GIL taken when it comes back, as on stock.
+needs_mapping = unittest.skipUnless(
+    sysconfig.get_config_var("HAVE_PTH_SYSCALLS")
+    and os.environ.get("PYTHONPTHSYSCALLS") != "0", "needs the system call mapping")
+
+
 def run_threads(n, func, *args):
     """Run func(i, *args) in n threads, and return their results in order."""
     results = [None] * n
@@ -223,6 +230,7 @@ class IdentityTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out.splitlines(), ["(1, 3)", "True", "True"])
 
+    @needs_mapping
     def test_prctl_that_sets_nothing_for_the_thread(self):
         # A thread that has only asked runs where the others do, and so does one
         # whose allocator has named its memory.
@@ -624,6 +632,25 @@ class SliceTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out, "True True")
 
+    def test_a_long_slice_of_a_thread_on_its_own_kernel_thread_ends(self):
+        # It was left behind in a call, and has not waited for anything since.
+        out = self.run_ok("""
+            import ctypes, sys, threading, time
+            sys.setswitchinterval(0.1)
+            stop = []
+            def burn():
+                ctypes.CDLL("libc.so.6").usleep(20_000)
+                while not stop:
+                    pass
+            t = threading.Thread(target=burn)
+            t.start()
+            time.sleep(0.05)
+            stop.append(1)
+            t.join()
+            print("done")
+            """)
+        self.assertEqual(out, "done")
+
     # How much CPU time another thread burns while something is done: slices of
     # 0.1 s tell whether each step waited for one.
     BURN = """
@@ -648,6 +675,7 @@ class SliceTest(ScriptMixin, unittest.TestCase):
         out = self.run_ok(textwrap.dedent(self.BURN) + textwrap.dedent(job))
         self.assertLess(float(out), steps / 2)
 
+    @needs_mapping
     def test_a_sleeper_waits_for_no_slice(self):
         # bpo-7946.
         self.slices_are_few("""
@@ -657,6 +685,7 @@ class SliceTest(ScriptMixin, unittest.TestCase):
             print(slices(job))
             """)
 
+    @needs_mapping
     def test_a_ready_descriptor_waits_for_no_slice(self):
         self.slices_are_few("""
             a, b = socket.socketpair()
@@ -692,6 +721,7 @@ class SliceTest(ScriptMixin, unittest.TestCase):
             print(slices(job))
             """, steps=80)
 
+    @needs_mapping
     def test_a_new_thread_waits_for_no_slice(self):
         self.slices_are_few("""
             def job():

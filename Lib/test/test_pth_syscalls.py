@@ -467,6 +467,21 @@ class DescriptorTest(unittest.TestCase):
 
         self.each_way(check)
 
+    def test_ppoll_tells_of_a_closed_descriptor(self):
+        # What select.poll() calls from 3.15 on.
+        ppoll = ctypes.CDLL(None).ppoll
+
+        def check():
+            r, w = os.pipe()
+            fds = (ctypes.c_int * 2)(r, select.POLLIN)
+            got = self.wait(ppoll, fds, ctypes.c_ulong(1), None, None)
+            os.close(r)
+            self.join()
+            self.assertEqual((got, fds[1]), ([1], select.POLLIN | select.POLLNVAL << 16))
+            os.close(w)
+
+        self.each_way(check)
+
     def test_a_duplicate_is_closed(self):
         def check():
             a, b = socket.socketpair()

@@ -742,6 +742,21 @@ def ppoll(t):
 
 
 @case
+def ppoll_without_limit(t):
+    r, w = t.pipe()
+    return (lambda: c.ppoll([(r, 0), (-1, select.POLLIN)]), lambda: os.close(w),
+            (1, 0, [select.POLLHUP, 0]))
+
+
+@case
+def ppoll_many(t):
+    pipes = [t.pipe() for _ in range(20)]
+    return (lambda: c.ppoll([(r, select.POLLIN) for r, w in pipes]),
+            lambda: os.write(pipes[7][1], b"x"),
+            (1, 0, [select.POLLIN if i == 7 else 0 for i in range(20)]))
+
+
+@case
 def ppoll_with_mask(t):
     a, b = t.pair()
     return (lambda: c.ppoll([(a.fileno(), select.POLLIN)], 100, signal.SIGUSR2),
@@ -1441,7 +1456,8 @@ class AtOnceTest(BesideTest):
         self.assertEqual(c.splice(r, w, 10, 0), bad)
         self.assertEqual(c.tee(r, w, 10, 0), bad)
         self.assertEqual(c.vmsplice(w, 10, 0), bad)
-        self.assertEqual(c.poll([(r, select.POLLIN)], -1), (1, 0, [select.POLLNVAL]))
+        for poll in c.poll, c.ppoll:
+            self.assertEqual(poll([(r, select.POLLIN)], -1), (1, 0, [select.POLLNVAL]))
         self.assertEqual(c.select(r + 1, r, -1)[:2], bad)
 
     def test_the_wrong_end(self):
