@@ -135,7 +135,7 @@ look(void)
     if (!runs || _PyPth_nthreads <= 1) {
         _PyPth_Unlock();
         seen = NULL;
-        calm = 0;
+        calm = brisk = 0;
         return gils || _PyPth_nwanting > 0
                || _PyPth_deferred || late;
     }
@@ -223,7 +223,10 @@ sleep_ns(long ns)
 static void
 rest(long ns)
 {
-    if ((nfds == 0 && deadline == _PyPth_FOREVER) || ns <= _PyPth_POLL_NS) {
+    // Threads that come in all the time look for these themselves.
+    if (brisk || (nfds == 0 && deadline == _PyPth_FOREVER)
+        || ns <= _PyPth_POLL_NS)
+    {
         sleep_ns(ns);
         return;
     }
