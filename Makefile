@@ -7,6 +7,9 @@ CONFIGURE_FLAGS =
 BUILD = $(CURDIR)/build
 TESTS =
 VARIANTS =
+CPYTHONS =
+OUT =
+ISSUE =
 RELEASES =
 SECONDS = 600
 SEED = 1
@@ -14,7 +17,7 @@ SEED = 1
 # Not to be seen by the programs that are run: the variables above, which are
 # for this file; PYTHON... of the caller's environment, which change what
 # python does and some of its tests look at.
-unexport CPYTHON PTH RELEASE CONFIGURE_FLAGS BUILD TESTS VARIANTS RELEASES SECONDS SEED MAKEFLAGS
+unexport CPYTHON CPYTHONS OUT ISSUE PTH RELEASE CONFIGURE_FLAGS BUILD TESTS VARIANTS RELEASES SECONDS SEED MAKEFLAGS
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONUNBUFFERED
 unexport PYTHONDONTWRITEBYTECODE PYTHONWARNINGS
 
@@ -30,7 +33,7 @@ export STOCK_PYTHON = $(build)/stock/python
 export CPYTHON_SRC = $(build)/src
 
 .PHONY: help demo build-dir deps build src libpth check check-fresh check-aarch64 check-unchanged programs programs-deps regrtest soak \
-    python2.7 variants bench bench-quick clean distclean
+    python2.7 check-branches submission variants bench bench-quick clean distclean
 # One after the other, in the order of the prerequisites.
 .NOTPARALLEL:
 
@@ -47,13 +50,16 @@ help:
 	@echo 'make programs   build, and run PostgreSQL, WSGI and FastCGI programs as tests'
 	@echo 'make regrtest   the whole test suite of CPython, and where pth differs from stock'
 	@echo 'make soak       threads that do everything at once, for SECONDS, from SEED'
+	@echo 'make check-branches  one overlay for the branches in CPYTHONS="DIR..."'
+	@echo 'make submission  the series of patches for CPython, of the main branch in'
+	@echo '                CPYTHON=DIR, in OUT=DIR; see docs/upstream.md'
 	@echo 'make variants   debug, shared, optimized, ... builds, and their tests'
 	@echo 'make bench      build, and measure: 30 minutes; see docs/benchmarks.md'
 	@echo 'make bench-quick  the same in short: two minutes'
 	@echo 'make clean      remove what was built, keep what was downloaded'
 	@echo 'make distclean  remove that, too'
 	@echo
-	@echo 'CPYTHON=DIR           your own CPython 3.13 source tree (it stays as it is);'
+	@echo 'CPYTHON=DIR           your own CPython 3.13 to 3.16 source tree (it stays as it is);'
 	@echo '                      without it the source comes from Debian'
 	@echo 'PTH=FILE              your own pth-2.0.7.tar.gz; without it that, too, comes'
 	@echo '                      from Debian'
@@ -125,6 +131,13 @@ regrtest: build
 
 soak: build
 	@"$$PTH_PYTHON" -I tests/soak.py --seed $(SEED) --seconds $(SECONDS)
+
+# Half an hour for each.  Their names have no spaces here.
+check-branches: libpth
+	@tools/check-branches $(CPYTHONS)
+
+submission:
+	@tools/submission $(if $(ISSUE),--issue $(call quote,$(ISSUE))) $(call quote,$(CPYTHON)) $(call quote,$(OUT))
 
 variants: build
 	@tools/variants $(VARIANTS)

@@ -42,19 +42,12 @@ int _PyPth_map_syscalls = 1;
 int _PyPth_map_syscalls = 0;
 #endif
 
-int
-_PyPth_InitSyscalls(const char *value)
+void
+_PyPth_MapSyscalls(int on)
 {
-    if (value == NULL || value[0] == '\0') {
-        return 0;
-    }
-    if ((value[0] != '0' && value[0] != '1') || value[1] != '\0') {
-        return -1;
-    }
 #ifdef HAVE_PTH_SYSCALLS
-    _PyPth_map_syscalls = (value[0] == '1');
+    _PyPth_map_syscalls = on;
 #endif
-    return 0;
 }
 
 void *

@@ -35,6 +35,7 @@
 
 #include "pth_internal.h"
 #include "pth_machine.h"
+#include "pycore_runtime.h"       // _PyRuntime.main_thread
 
 #include <fcntl.h>                // O_RDONLY
 #include <linux/futex.h>

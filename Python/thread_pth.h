@@ -130,8 +130,10 @@ PyThread_exit_thread(void)
     _PyPth_Exit(NULL);
 }
 
-// Declared in pycore_pythread.h since 3.13.8 (gh-87135).
+#if PY_VERSION_HEX < 0x030E0000
+// In pycore_pythread.h since 3.13.8 (gh-87135).
 void _Py_NO_RETURN PyThread_hang_thread(void);
+#endif
 
 void _Py_NO_RETURN
 PyThread_hang_thread(void)
@@ -142,6 +144,7 @@ PyThread_hang_thread(void)
     }
 }
 
+#if PY_VERSION_HEX < 0x030F0000   // else a PyMutex, see Python/thread.c
 /*
  * Lock support.
  *
@@ -365,6 +368,7 @@ PyThread_acquire_lock(PyThread_type_lock lock, int waitflag)
     return PyThread_acquire_lock_timed(lock, waitflag ? -1 : 0,
                                        /*intr_flag=*/0);
 }
+#endif  // PY_VERSION_HEX < 0x030F0000
 
 /* set the thread stack size.
  * Return 0 if size is valid, -1 if size is invalid,

@@ -12,7 +12,8 @@ import sys
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PYTHON = os.environ.get("PTH_PYTHON", os.path.join(TOP, "build/pth/python"))
 
-# test_thread_local_bytecode came after 3.13.
+# test_thread_local_bytecode, test_external_inspection and test_profiling came after
+# 3.13.
 FILES = """
     test_pth test_pth_syscalls test_thread test_threading test_threading_local test_queue
     test_thread_local_bytecode test_threadedtempfile test_threadsignals
@@ -21,6 +22,7 @@ FILES = """
     test_wait4 test_select test_poll test_epoll test_selectors test_subprocess
     test_socketserver test_faulthandler test_time test_os test_posix
     test_context test_contextlib test_interpreters test__interpreters
+    test_external_inspection test_profiling
     test_embed test_logging test_sched test_smtpd test_ssl test_httpservers
 """.split()
 

@@ -194,14 +194,20 @@ refused "not CPython" 'holds no CPython source' "$tmp/empty" "$overlay" apply "$
 refused "not CPython: check" 'holds no CPython source' "$tmp/empty" "$overlay" check "$tmp/empty"
 refused "not CPython: revert" 'holds no CPython source' "$tmp/empty" "$overlay" revert "$tmp/empty"
 
-for version in 3.12.11 3.14.0b1 3.1.5 3.130.0 2.6.9; do
+# set_version TREE VERSION
+set_version() {
+    sed -i "s/^\(#define PY_VERSION[[:space:]]*\)\"[^\"]*\"/\1\"$2\"/" "$1/Include/patchlevel.h"
+}
+for version in 3.12.11 3.17.0a1 3.1.5 3.130.0 2.6.9; do
     slim_tree "$t"
-    sed -i "s/^\(#define PY_VERSION[[:space:]]*\)\"[^\"]*\"/\1\"$version\"/" "$t/Include/patchlevel.h"
-    refused "CPython $version" "is CPython $version: .*3\.13" "$t" "$overlay" apply "$t"
+    set_version "$t" $version
+    refused "CPython $version" "is CPython $version: .*3\.13 to 3\.16" "$t" "$overlay" apply "$t"
 done
-slim_tree "$t"
-sed -i 's/^\(#define PY_VERSION[[:space:]]*"3\.13\)[^"]*"/\1.99+"/' "$t/Include/patchlevel.h"
-ok "a later 3.13, between releases, is taken" "$overlay" check "$t"
+for version in 3.13.99+ 3.14.7 3.15.0rc1+dev 3.16.0a0; do
+    slim_tree "$t"
+    set_version "$t" $version
+    ok "CPython $version is taken" "$overlay" check "$t"
+done
 
 patched=$(patches "$repo" | grep '\.c\.patch$' | head -n 1 | sed 's/\.patch$//')
 context=$(sed -n '/^@@/,$s/^ \(.*[a-z].*\)/\1/p' "$repo/$patched.patch" | head -n 1)
@@ -281,6 +287,12 @@ for version in 2.71 2.72 2.73e 3.0; do
     } > "$tmp/bin/autoconf"
     ok "autoconf $version is taken" env PATH="$tmp/bin" "$overlay" check "$t"
 done
+# Of 3.14 and later.
+sed -i 's/^AC_PREREQ.*/AC_PREREQ([2.72])/' "$t/configure.ac"
+ok "a tree that asks for autoconf 2.72: 3.0 is taken" env PATH="$tmp/bin" "$overlay" check "$t"
+printf '#!/bin/sh\necho "autoconf (GNU Autoconf) 2.71"\n' > "$tmp/bin/autoconf"
+refused "a tree that asks for autoconf 2.72: 2.71" "autoconf is 2\.71: .*needs 2\.72" "$t" \
+    env PATH="$tmp/bin" "$overlay" apply "$t"
 
 # --- trees that cannot be written
 
@@ -526,6 +538,63 @@ refused "refresh with a patched file gone" 'cannot delete' "$t" "$overlay" refre
 cp -a "$tmp/saved" "$t/$patched"
 ok "revert at last" "$overlay" revert "$t"
 same_tree "revert at last: as it was" "$t" "$tmp/before"
+
+# --- refresh from another branch, whose lines stand elsewhere
+
+slim_tree "$t"
+set_version "$t" 3.16.0a0
+cp -a "$CPYTHON_SRC/Python/bltinmodule.c" "$t/Python/"
+edited=Python/ceval_gil.c
+sed -i '1s/^/int moved1;\nint moved2;\n/' "$t/$edited"
+ok "another branch: apply" "$overlay" apply "$t"
+repository > "$tmp/repository"
+ok "another branch: refresh without an edit" "$overlay" refresh "$t"
+is "another branch: refresh without an edit: says nothing" "$out$err" ""
+repository | diff "$tmp/repository" - > "$tmp/changed"
+is "another branch: refresh without an edit: writes nothing" "$(cat "$tmp/changed")" ""
+cp "$repo/$edited.patch" "$tmp/saved.patch"
+sed -i 's/^\( *\)_PyPth_.*/&\n\1_PyPth_Edited();/' "$t/$edited"
+ok "another branch: refresh after an edit of lines of ours" "$overlay" refresh "$t"
+ok "another branch: the edit is in the patch" grep -q '^+ *_PyPth_Edited' "$repo/$edited.patch"
+is "another branch: at the places that 3.13 has" \
+    "$(sed -n 's/^@@ -\([0-9,]*\) .* \(@@.*\)/\1 \2/p' "$repo/$edited.patch")" \
+    "$(sed -n 's/^@@ -\([0-9,]*\) .* \(@@.*\)/\1 \2/p' "$tmp/saved.patch")"
+mkdir -p "$tmp/straight/Python" && cp "$slim/$edited" "$tmp/straight/$edited"
+is "another branch: the patch applies to 3.13 where it says" \
+    "$(cd "$tmp/straight" && patch -p1 -F0 < "$repo/$edited.patch")" "patching file $edited"
+sed -i '1s/^/int edited;\n/' "$t/$edited"
+refused "another branch: refresh after an edit elsewhere" \
+    "$edited was changed .*another place.* in a tree of 3\.13" "$t" "$overlay" refresh "$t"
+sed -i '1d' "$t/$edited"
+ok "another branch: add" "$overlay" add "$t" Python/bltinmodule.c
+sed -i '1s/^/int added;\n/' "$t/Python/bltinmodule.c"
+refused "another branch: refresh with a file that was not patched" \
+    'bltinmodule\.c has no patch yet: .* in a tree of 3\.13' "$t" "$overlay" refresh "$t"
+cp "$tmp/saved.patch" "$repo/$edited.patch"
+
+# --- a file that older branches do not have
+
+copy_repository "$tmp/repo3"
+printf '%s\n' 'Description: a file of newer branches' 'Since: 3.15' 'Forwarded: no' \
+    'Last-Update: 2026-01-01' '' > "$tmp/repo3/Python/newer.c.patch"
+printf '%s\n' '--- a/Python/newer.c' '+++ b/Python/newer.c' '@@ -1,2 +1,3 @@' ' int x;' '+int y;' ' int z;' \
+    >> "$tmp/repo3/Python/newer.c.patch"
+slim_tree "$t"
+ok "Since: left out in 3.13" "$tmp/repo3/tools/overlay" apply "$t"
+ok "Since: and by refresh" "$tmp/repo3/tools/overlay" refresh "$t"
+ok "Since: which leaves the patch" test -f "$tmp/repo3/Python/newer.c.patch"
+ok "Since: and by revert" "$tmp/repo3/tools/overlay" revert "$t"
+slim_tree "$t"
+set_version "$t" 3.15.0
+refused "Since: is to be there in 3.15" 'has no Python/newer\.c' "$t" "$tmp/repo3/tools/overlay" apply "$t"
+printf 'int x;\nint z;\n' > "$t/Python/newer.c"
+ok "Since: applied to 3.15" "$tmp/repo3/tools/overlay" apply "$t"
+is "Since: changed there" "$(tr '\n' ' ' < "$t/Python/newer.c")" "int x; int y; int z; "
+sed -i '1s/^/int w;\n/' "$t/Python/newer.c"
+ok "Since: refreshed from there" "$tmp/repo3/tools/overlay" refresh "$t"
+ok "Since: the edit is in the patch" grep -q '^+int w;' "$tmp/repo3/Python/newer.c.patch"
+like "Since: the header stays" "$(cat "$tmp/repo3/Python/newer.c.patch")" '^Since: 3\.15$'
+rm -rf "$tmp/repo3"
 
 # --- usage
 

@@ -16,7 +16,8 @@ unset MAKEFLAGS CONFIG_SITE CFLAGS CPPFLAGS LDFLAGS LIBS
 SOURCE_DATE_EPOCH=0
 export SOURCE_DATE_EPOCH
 
-patched=$(cd "$top" && find [A-Z]* -name '*.patch' | sed 's/\.patch$//' | sort)
+patched=$(cd "$top" && find [A-Z]* -name '*.patch' | sed 's/\.patch$//' | sort |
+    while read -r f; do [ ! -f "$CPYTHON_SRC/$f" ] || echo "$f"; done)
 patched_objects=$(echo "$patched" | sed -n 's/\.c$/.o/p')
 [ -n "$patched_objects" ] || die "there are no patches of C files in $top"
 
@@ -32,7 +33,7 @@ objects() {
             make -s -f - print-objects | tr ' ' '\n'
         grep -o '^Modules/[^ :]*\.o:' Makefile | tr -d :
     } | grep '\.o$' | grep -v -x -e Python/frozen.o -e Modules/getpath.o \
-            -e Python/asm_trampoline.o | sort -u
+            -e 'Python/asm_trampoline.*\.o' | sort -u
 }
 
 # Configure and compile $tmp/src in $tmp/build.
@@ -78,14 +79,13 @@ is "pyconfig.h: the new lines are comments" \
 > /* #undef HAVE_PTH */
 > /* Define to 1 if a blocking call stops only its GNU Pth thread. */
 > /* #undef HAVE_PTH_SYSCALLS */"
-# An empty PTH_OBJS, a header to install, and two rules for objects that nothing
+# An empty PTH_OBJS, a header to install, and rules for objects that nothing
 # asks for.
 is "Makefile: new lines" \
     "$(diff pristine/Makefile overlaid/Makefile |
-        sed -n 's/^> //p' | sed 's/^[[:space:]]*//; s/^Python\/pth_.*/RULE/; /^$/d')" \
+        sed -n 's/^> //p' | sed 's/^[[:space:]]*//; s/^Python\/pth_.*/RULE/; /^$/d' | uniq)" \
     "\\
 \$(srcdir)/Include/internal/pycore_pth.h \\
-RULE
 RULE"
 is "Makefile: lines that are gone" \
     "$(diff pristine/Makefile overlaid/Makefile | grep '^<')" ""

@@ -288,7 +288,8 @@ uses "PREFIX" "$prefix/lib/libpth.so.20"
 like "PREFIX: its header" "$(variable CONFIGURE_CFLAGS_NODIST)" "(^| )-I$prefix/include( |\$)"
 like "PREFIX: the library by its name, and where it is at run time" "$(variable LIBS)" \
     "^$(needed "$prefix/lib/libpth.so") -Wl,-rpath,$prefix/lib( |\$)"
-like "PREFIX: python looks there first" "$(variable PY_CORE_LDFLAGS)" "^-Wl,-rpath,$prefix/lib( |\$)"
+like "PREFIX: python looks there first" "$(make_with '$(LINKCC) $(PY_CORE_LDFLAGS)')" \
+    "^ *$CC [^/]*-Wl,-rpath,$prefix/lib( |\$)"
 like "PREFIX: the summary says so" "$out" "GNU Pth threads \\($prefix/lib/libpth\\.so\\)"
 unlike "PREFIX: not for extension modules" \
     "$(make_with '$(LDSHARED) $(CONFIGURE_CFLAGS) $(CONFIGURE_LDFLAGS) $(CONFIGURE_CPPFLAGS)')" "$prefix"
@@ -414,8 +415,10 @@ refused "--disable-gil" '--with-pth and --disable-gil exclude each other'
 
 # --- cross-compiling
 
-# configure asks for a Python 3.13 to run, and has no cache of the other machine's.
-printf '#!/bin/sh\necho 3.13\n' > "$tmp/python"
+# configure asks for a Python of its version to run, and has no cache of the other
+# machine's.
+version=$(sed -n 's/^#define PY_VERSION  *"\(3\.[0-9]*\).*/\1/p' "$tree/Include/patchlevel.h")
+printf '#!/bin/sh\necho %s\n' "$version" > "$tmp/python"
 chmod +x "$tmp/python"
 build=$("$tree/config.guess")
 cross() {

@@ -38,6 +38,13 @@ extern "C" {
 
 #ifdef HAVE_PTH
 
+#if PY_VERSION_HEX < 0x030F0000
+// Not where Py_BUILD_CORE came after Python.h: Modules/_testcapi/immortal.c.
+#  ifndef _Py_thread_local
+#    define _Py_thread_local __thread
+#  endif
+#endif
+
 struct _PyPth_thread;
 struct _gil_runtime_state;
 struct pollfd;
@@ -250,9 +257,8 @@ extern void _PyPth_SetSlice(unsigned long us);
 
 /* The system call mapping */
 
-// Switch the mapping on ("1") or off ("0") by the value of PYTHONPTHSYSCALLS
-// (NULL: as built).  Return 0, or -1 if the value is another.
-extern int _PyPth_InitSyscalls(const char *value);
+// Switch the mapping on, if it is built, or off.
+extern void _PyPth_MapSyscalls(int on);
 
 /* Threads */
 
