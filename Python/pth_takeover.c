@@ -996,6 +996,9 @@ _PyPth_Expelled(_PyPth_thread *kernel, ucontext_t *context)
         _PyPth_Unlock();
         return;
     }
+    // A handler that this one interrupted blocks its own signal, which whoever
+    // runs here next does not.  The kernel's mask is shorter than the type.
+    memcpy(&kernel->kmask, &context->uc_sigmask, _NSIG / 8);
     if (self->out) {
         change_kernel(self, on);
     }

@@ -1204,6 +1204,26 @@ class SignalTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out.split(), 2 * ["waitpid", "sigwait", "flock"])
 
+    def test_a_thread_is_sent_away_in_a_handler(self):
+        # The handler blocks its own signal, the main thread does not: it would
+        # hand that on to child processes.
+        out = self.run_ok("""
+            import ctypes, signal, threading, time
+            libc = ctypes.CDLL("libc.so.6")
+            # The handler is sleep(SIGHUP): one second.
+            libc.signal(signal.SIGHUP, ctypes.cast(libc.sleep, ctypes.c_void_p))
+            t = threading.Thread(target=getattr(libc, "raise"),
+                                 args=(signal.SIGHUP,))
+            t.start()
+            time.sleep(0.05)
+            with open("/proc/thread-self/status") as f:
+                blocked, = [int(line.split()[1], 16) for line in f
+                            if line.startswith("SigBlk")]
+            print(t.is_alive(), blocked)
+            t.join()
+            """)
+        self.assertEqual(out, "True 0")
+
     def test_pthread_kill_to_a_thread_in_every_state(self):
         # The signal is pending there, and nowhere else, until it is taken.
         libc = ctypes.CDLL("libc.so.6")
