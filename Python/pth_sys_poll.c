@@ -113,26 +113,25 @@ _PyPth_Ppoll(struct pollfd *fds, nfds_t nfds, const struct timespec *timeout)
 {
     PyTime_t deadline = _PyPth_FOREVER;
     if (timeout != NULL) {
+        if (!valid_timespec(timeout)) {
+            return real(ppoll)(fds, nfds, timeout, NULL);
+        }
         if (timeout->tv_sec == 0 && timeout->tv_nsec == 0) {
             _PyPth_YieldToWaiting();
             return real(ppoll)(fds, nfds, timeout, NULL);
         }
-        if (timeout->tv_sec < 0 || timeout->tv_sec > INT_MAX
-            || timeout->tv_nsec < 0 || timeout->tv_nsec >= 1000000000)
-        {
-            return real(ppoll)(fds, nfds, timeout, NULL);
-        }
-        deadline = _PyPth_Deadline((PyTime_t)timeout->tv_sec * 1000000000
-                                   + timeout->tv_nsec);
+        deadline = _PyPth_Deadline(from_timespec(timeout));
     }
     int found = poll_until(fds, nfds, deadline);
     if (found != PLAIN_POLL) {
         return found;
     }
-    PyTime_t left = timeout != NULL ? time_left(deadline) : 0;
-    struct timespec rest = {(time_t)(left / 1000000000),
-                            (long)(left % 1000000000)};
-    return real(ppoll)(fds, nfds, timeout != NULL ? &rest : NULL, NULL);
+    struct timespec left;
+    if (timeout != NULL) {
+        _PyTime_AsTimespec_clamp(time_left(deadline), &left);
+        timeout = &left;
+    }
+    return real(ppoll)(fds, nfds, timeout, NULL);
 }
 
 MAPPED int

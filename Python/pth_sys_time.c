@@ -9,12 +9,6 @@ DECLARE_REAL(clock_nanosleep)
 DECLARE_REAL(nanosleep)
 DECLARE_REAL(sched_yield)
 
-static inline int
-valid_timespec(const struct timespec *ts)
-{
-    return ts->tv_sec >= 0 && ts->tv_nsec >= 0 && ts->tv_nsec < 1000000000;
-}
-
 // Sleep until `deadline`.  Return 0, or EINTR and the time that is left
 // (`left` may be NULL).
 static int
@@ -36,16 +30,6 @@ sleep_until(PyTime_t deadline, struct timespec *left)
         return EINTR;
     }
     return 0;
-}
-
-static PyTime_t
-from_timespec(const struct timespec *ts)
-{
-    PyTime_t t;
-    if (_PyTime_FromTimespec(&t, (struct timespec *)ts) < 0) {
-        t = PyTime_MAX;
-    }
-    return t;
 }
 
 MAPPED int

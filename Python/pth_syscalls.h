@@ -132,6 +132,22 @@ time_left(PyTime_t deadline)
     return deadline > now ? deadline - now : 0;
 }
 
+static inline int
+valid_timespec(const struct timespec *ts)
+{
+    return ts->tv_sec >= 0 && ts->tv_nsec >= 0 && ts->tv_nsec < 1000000000;
+}
+
+static inline PyTime_t
+from_timespec(const struct timespec *ts)
+{
+    PyTime_t t;
+    if (_PyTime_FromTimespec(&t, (struct timespec *)ts) < 0) {
+        t = PyTime_MAX;
+    }
+    return t;
+}
+
 /* pth_syscalls.c */
 
 // True if a call on `fd` fails rather than blocks.

@@ -7,6 +7,7 @@
 # scripts of a line.  `make check-branches` does it in earnest.
 
 . "$(dirname "$0")/tap.sh"
+. "$(dirname "$0")/trees.sh"
 
 [ -f "$CPYTHON_SRC/configure.ac" ] ||
     die "no CPython tree in $CPYTHON_SRC: run 'make check', or set CPYTHON_SRC"
@@ -40,14 +41,10 @@ FAKE_PYTHON=$tmp/python
 PATH=$tmp/bin:$PATH
 export FAKE_PYTHON PATH
 
+# slim TREE VERSION
 slim() {
-    (
-        mkdir "$1" && cd "$CPYTHON_SRC" &&
-        # shellcheck disable=SC2046
-        cp -a --parents configure aclocal.m4 Include/patchlevel.h \
-            $(cd "$repo" && find [A-Z]* [a-z]*.patch -name '*.patch' | sed 's/\.patch$//') "$1"
-    ) || die "cannot copy $CPYTHON_SRC"
-    sed -i "s/^\(#define PY_VERSION[[:space:]]*\)\"[^\"]*\"/\1\"$2\"/" "$1/Include/patchlevel.h"
+    slim_copy "$repo" "$1"
+    set_version "$1" "$2"
 }
 slim "$tmp/good" 3.13.99
 slim "$tmp/bad" 3.14.99

@@ -30,8 +30,7 @@ pth=--with-pth=$PTH_BUILD/libpth
 
 # The files of CPython that the overlay changes, and three more.
 cpython=$tmp/cpython
-patched=$(cd "$repo" && find . -name '*.patch' | sed 's/\.patch$//' |
-    (cd "$CPYTHON_SRC" && xargs ls -d 2> /dev/null))
+patched=$(cd "$repo" && find . -name '*.patch' | sed 's/\.patch$//')
 mkdir "$cpython" && (
     cd "$CPYTHON_SRC" &&
     cp -a --parents aclocal.m4 Include/patchlevel.h Python/getargs.c $patched "$cpython"

@@ -7,6 +7,7 @@
 # from tools/get-cpython, or are $PTH_TREES/debian and $PTH_TREES/newest if set.
 
 . "$(dirname "$0")/tap.sh"
+. "$(dirname "$0")/trees.sh"
 
 build=${PTH_BUILD:-$top/build}
 [ -f "$CPYTHON_SRC/configure.ac" ] ||
@@ -194,10 +195,6 @@ refused "not CPython" 'holds no CPython source' "$tmp/empty" "$overlay" apply "$
 refused "not CPython: check" 'holds no CPython source' "$tmp/empty" "$overlay" check "$tmp/empty"
 refused "not CPython: revert" 'holds no CPython source' "$tmp/empty" "$overlay" revert "$tmp/empty"
 
-# set_version TREE VERSION
-set_version() {
-    sed -i "s/^\(#define PY_VERSION[[:space:]]*\)\"[^\"]*\"/\1\"$2\"/" "$1/Include/patchlevel.h"
-}
 for version in 3.12.11 3.17.0a1 3.1.5 3.130.0 2.6.9; do
     slim_tree "$t"
     set_version "$t" $version

@@ -9,31 +9,40 @@ strace -o /dev/null true 2>"$tmp/err" ||
     die "strace may not trace processes here: $(cat "$tmp/err")"
 
 # Run a program of ours by python $1; its system calls go to the file $2.
+# $isolated is -I, or empty for a program that is to see PYTHONPTHSYSCALLS.
+isolated=-I
 trace() {
     python=$1 log=$2
     shift 2
     # In the locale C, setlocale() has nothing to do.
-    LC_ALL=C.UTF-8 strace -f -qq -o "$log" "$python" -I "$@" \
+    # shellcheck disable=SC2086
+    LC_ALL=C.UTF-8 strace -f -qq -o "$log" "$python" $isolated "$@" \
         < /dev/null > "$tmp/said" 2>&1 || {
         note "$(cat "$tmp/said")"
         return 1
     }
 }
 
-# The same without the system call mapping: who waits for a lock makes no call.
-for program in import_loop lock_pingpong queue_items \
-    "lock_pingpong PYTHONPTHSYSCALLS=0" "queue_items PYTHONPTHSYSCALLS=0"; do
-    file=${program%% *}
-    mapping=$(echo "$program" | sed -n 's/.*=//p')
-    ok "$program runs" env PYTHONPTHSYSCALLS="$mapping" \
-        strace -f -o "$tmp/log" "$PTH_PYTHON" "$top/bench/programs/$file.py"
+no_futex_call_a_hand_off() {
+    ok "$1 runs$2" trace "$PTH_PYTHON" "$tmp/log" "$top/bench/programs/$1.py"
     # A kernel thread waits when it is parked, and the monitor when there is
     # nothing to watch; strace makes some more of them seem to be stuck.
     threads=$(grep -Ec '(clone3|clone)\(.*CLONE_THREAD' "$tmp/log")
     waits=$(grep -c 'futex(.*FUTEX_WAIT' "$tmp/log")
-    ok "$program makes no futex call a hand-off ($waits wait, of $threads threads)" \
+    ok "$1 makes no futex call a hand-off$2 ($waits wait, of $threads threads)" \
         test "$waits" -le $((10 * threads))
+}
+for program in import_loop lock_pingpong queue_items; do
+    no_futex_call_a_hand_off $program ""
 done
+# Who waits for a lock makes no call either way.
+isolated='' PYTHONPTHSYSCALLS=0
+export PYTHONPTHSYSCALLS
+for program in lock_pingpong queue_items; do
+    no_futex_call_a_hand_off $program " without the mapping"
+done
+unset PYTHONPTHSYSCALLS
+isolated=-I
 
 # A hand-off of stock Pth calls swapcontext(), and that sigprocmask().
 if [ "$(uname -m)" = x86_64 ]; then

@@ -8,6 +8,7 @@
 # is a checkout of main, the whole series is made for that, too.
 
 . "$(dirname "$0")/tap.sh"
+. "$(dirname "$0")/trees.sh"
 
 [ -f "$CPYTHON_SRC/configure.ac" ] ||
     die "no CPython tree in $CPYTHON_SRC: run 'make check', or set CPYTHON_SRC"
@@ -40,14 +41,9 @@ sed -i -E 's/ [a-z]+\.insert//g; s,^08.*,& Python/initconfig.c,' "$repo/submissi
 sed -i '/^07/d' "$repo/submission/series"
 
 main=$tmp/main
-(
-    mkdir "$main" && cd "$CPYTHON_SRC" &&
-    # shellcheck disable=SC2046
-    cp -a --parents configure aclocal.m4 Include/patchlevel.h \
-        $(cd "$repo" && find [A-Z]* [a-z]*.patch -name '*.patch' | sed 's/\.patch$//' | sort -u) "$main"
-) || die "cannot copy $CPYTHON_SRC"
+slim_copy "$repo" "$main"
 cp -a "$main" "$tmp/release"
-sed -i 's/^\(#define PY_VERSION[[:space:]]*\)"[^"]*"/\1"3.16.0a0"/' "$main/Include/patchlevel.h"
+set_version "$main" 3.16.0a0
 checkout "$main"
 
 # --- what is refused

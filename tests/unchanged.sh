@@ -16,8 +16,7 @@ unset MAKEFLAGS CONFIG_SITE CFLAGS CPPFLAGS LDFLAGS LIBS
 SOURCE_DATE_EPOCH=0
 export SOURCE_DATE_EPOCH
 
-patched=$(cd "$top" && find [A-Z]* -name '*.patch' | sed 's/\.patch$//' | sort |
-    while read -r f; do [ ! -f "$CPYTHON_SRC/$f" ] || echo "$f"; done)
+patched=$(cd "$top" && find [A-Z]* -name '*.patch' | sed 's/\.patch$//' | sort)
 patched_objects=$(echo "$patched" | sed -n 's/\.c$/.o/p')
 [ -n "$patched_objects" ] || die "there are no patches of C files in $top"
 

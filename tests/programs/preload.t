@@ -15,6 +15,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 
 import load
 import servers
@@ -43,7 +44,10 @@ class Proxy(socketserver.StreamRequestHandler):
         if (version, command, kind) != (5, 1, 1):
             sys.exit(f"the proxy got another request: {request}")
         self.wfile.write(b"\5\0\0" + request[3:])
-        self.wfile.write(b"port %d: " % port + self.rfile.read())
+        said = self.rfile.read()
+        # What others_run() in use_preload.py needs to see them run.
+        time.sleep(0.1)
+        self.wfile.write(b"port %d: " % port + said)
 
 
 def run(tap, name, python, preload, tests, env):

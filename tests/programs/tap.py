@@ -130,4 +130,4 @@ class TestCase(unittest.TestCase):
             before = ticks.count
             yield
             after = ticks.count
-        self.assertGreater(after - before, 2)
+        self.assertGreater(after - before, 5)
