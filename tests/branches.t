@@ -26,11 +26,19 @@ script() {
 }
 script "$repo/tools/build-libpth" 'exit 0'
 script "$repo/tools/regrtest" 'echo "3 test files are worse on GNU Pth: test_a"; exit 1'
-# build-cpython src --from DIR, stock, pth
+# build-cpython dir, src --from DIR, stock, pth; like the real one, in a directory alone
+# that is made for it.
 cat > "$repo/tools/build-cpython" <<'END'
 #!/bin/sh
+fail() {
+    echo "$*" >&2
+    exit 1
+}
+. "$(dirname "$0")/build-dir.sh"
+build_dir
 case $1 in
-    src) mkdir -p "$PTH_BUILD" && rm -rf "$PTH_BUILD/src" && cp -a "$3" "$PTH_BUILD/src" ;;
+    dir) ;;
+    src) rm -rf "$PTH_BUILD/src" && cp -a "$3" "$PTH_BUILD/src" ;;
     *) case $PTH_BUILD in *3.14*) echo no compiler; exit 1 ;; esac
        mkdir -p "$PTH_BUILD/$1" && cp "$FAKE_PYTHON" "$PTH_BUILD/$1/python" ;;
 esac

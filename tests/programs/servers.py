@@ -20,6 +20,8 @@ BUILD = os.environ.get("PTH_BUILD", os.path.join(TOP, "build"))
 PYTHON = os.environ.get("PTH_PYTHON", os.path.join(BUILD, "pth/python"))
 # The packages of tools/get-programs.
 PACKAGES = os.path.join(BUILD, "programs")
+# Debian's.
+SYSTEM_PACKAGES = "/usr/lib/python3/dist-packages"
 
 # Guards against what hangs, no measures of speed, in seconds.
 STARTS = 60
@@ -161,3 +163,24 @@ def run_tests(program, *args, **variables):
     except subprocess.TimeoutExpired:
         print(f"# {program} did not end", file=sys.stderr)
         return 1
+
+
+def run_system_module_tests(program, module, package):
+    """run_tests() of a program that needs a compiled module of the distribution, which
+    loads where the distribution's Python is of our version."""
+    def version(python):
+        return subprocess.run(
+            [python, "-c", "import sys; print(*sys.version_info[:2], sep='.')"],
+            check=True, capture_output=True, text=True).stdout.strip()
+
+    need_packages()
+    system = "/usr/bin/python3"
+    if not os.path.exists(system) or version(system) != version(PYTHON):
+        print(f"1..0 # SKIP the distribution's {module} is not compiled for "
+              f"Python {version(PYTHON)}")
+        return 0
+    if not os.path.exists(f"{SYSTEM_PACKAGES}/{module}"):
+        sys.exit(f"{module} is missing: install the package {package}, "
+                 f"or run 'tools/install-deps programs'")
+    path = environment()["PYTHONPATH"]
+    return run_tests(program, PYTHONPATH=f"{path}:{SYSTEM_PACKAGES}")
