@@ -89,17 +89,24 @@ _PyPth_RestartCall(ucontext_t *context, const _PyPth_call *call)
     regs[REG_RIP] -= 2;
 }
 
-// The other way round: a call that the kernel is about to make again, or that is
-// about to be made, fails with EINTR.
+// The other way round.  The number of the call that the kernel is about to make
+// again, or that is about to be made, and its second argument; or -1.
+static inline long
+_PyPth_NextCall(const ucontext_t *context, unsigned long *arg)
+{
+    const greg_t *regs = context->uc_mcontext.gregs;
+    const unsigned char *pc = (const unsigned char *)regs[REG_RIP];
+    *arg = (unsigned long)regs[REG_RSI];
+    return pc[0] == 0x0f && pc[1] == 0x05 ? regs[REG_RAX] : -1;   // syscall
+}
+
+// It fails with EINTR.
 static inline void
 _PyPth_InterruptCall(ucontext_t *context)
 {
     greg_t *regs = context->uc_mcontext.gregs;
-    const unsigned char *pc = (const unsigned char *)regs[REG_RIP];
-    if (pc[0] == 0x0f && pc[1] == 0x05) {         // syscall
-        regs[REG_RAX] = -EINTR;
-        regs[REG_RIP] += 2;
-    }
+    regs[REG_RAX] = -EINTR;
+    regs[REG_RIP] += 2;
 }
 
 static inline int

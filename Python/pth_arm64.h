@@ -53,16 +53,23 @@ _PyPth_RestartCall(ucontext_t *context, const _PyPth_call *call)
     }
 }
 
-// The other way round: a call that the kernel is about to make again, or that is
-// about to be made, fails with EINTR.
+// The other way round.  The number of the call that the kernel is about to make
+// again, or that is about to be made, and its second argument; or -1.
+static inline long
+_PyPth_NextCall(const ucontext_t *context, unsigned long *arg)
+{
+    const mcontext_t *m = &context->uc_mcontext;
+    *arg = m->regs[1];
+    return *(const uint32_t *)m->pc == 0xd4000001 ? (long)m->regs[8] : -1;  // svc
+}
+
+// It fails with EINTR.
 static inline void
 _PyPth_InterruptCall(ucontext_t *context)
 {
     mcontext_t *m = &context->uc_mcontext;
-    if (*(const uint32_t *)m->pc == 0xd4000001) { // svc
-        m->regs[0] = (unsigned long)-EINTR;
-        m->pc += 4;
-    }
+    m->regs[0] = (unsigned long)-EINTR;
+    m->pc += 4;
 }
 
 static inline int

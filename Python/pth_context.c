@@ -21,7 +21,6 @@
     && !defined(_Py_ADDRESS_SANITIZER) && !defined(_Py_THREAD_SANITIZER)
 
 #include <signal.h>
-#include <string.h>               // memcmp()
 #include <ucontext.h>
 
 DECLARE_REAL(swapcontext)

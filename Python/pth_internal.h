@@ -313,7 +313,7 @@ extern char *_PyPth_NewStub(size_t *size);
 extern void _PyPth_FreeStub(char *stack);
 // In the child of a fork, where `self` runs.
 extern void _PyPth_ForgetKernels(_PyPth_thread *self);
-// In that of a thread that has no record.
+// In that of a thread that Pth does not schedule.
 extern void _PyPth_ForgetCarrier(void);
 extern long _PyPth_Futex(int *word, int op, int value,
                          const struct timespec *timeout);
@@ -401,9 +401,16 @@ extern unsigned long _PyPth_switches;     // passes of the scheduler
 // Have signals come in that nobody was told of?
 extern int _PyPth_SignalsCame(void);
 
+// Nanoseconds of the monotonic clock.
+extern PyTime_t _PyPth_Now(void);
+
 // For the monitor, which has locked the backend.  Ask those who have held a
-// GIL for a slice while others wait for it.  Return true if any is waited for.
-extern int _PyPth_CheckGILs(PyTime_t now, PyTime_t slice);
+// GIL for a slice while others wait for it.  Return the shortest of their slices,
+// or 0 if no GIL is waited for.
+extern PyTime_t _PyPth_CheckGILs(PyTime_t now);
+// Nanoseconds of a time slice under this GIL (sys.setswitchinterval()), or, if it
+// is NULL, the default.
+extern PyTime_t _PyPth_SliceOf(struct _gil_runtime_state *gil);
 // More than one GIL has been taken, ever.
 extern volatile int _PyPth_several_gils;
 // Could somebody run who has taken another GIL than `thread`?
@@ -454,10 +461,9 @@ extern void _PyPth_RemoveFds(_PyPth_thread *thread);
 // through (NULL: the mask is left alone), but at most for `timeout`, which is
 // relative (NULL: only look).  The kernel reads it as the wait begins: a signal
 // handler that sets it to 0 before that ends the wait.  The backend is not locked
-// meanwhile.  Wake the threads whose descriptors are ready.  Return 1 if a
-// signal handler was run instead, else 0.  Keeps errno.
-extern int _PyPth_PollFds(volatile struct timespec *timeout,
-                          const sigset_t *mask);
+// meanwhile.  Wake the threads whose descriptors are ready.  Keeps errno.
+extern void _PyPth_PollFds(volatile struct timespec *timeout,
+                           const sigset_t *mask);
 // What to ask poll() for to know when it has something to find.  Return the number
 // of descriptors.
 extern nfds_t _PyPth_CopyFds(struct pollfd fds[_PyPth_FEW_FDS + 1]);

@@ -10,13 +10,10 @@
 // call.
 
 #include "pth_internal.h"
-#include "pycore_runtime.h"       // _PyRuntime
 
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#define DEFAULT_SLICE 5000        // as DEFAULT_INTERVAL in ceval_gil.c
 
 // How often it looks.  While threads wait for descriptors or deadlines, it looks
 // as soon as one is due, but not sooner than _PyPth_POLL_NS after the last time.
@@ -31,16 +28,9 @@
 #define CALM_ENTRIES 100          // of the backend, in a tick
 #define NAP_NS 20000000
 
-static unsigned long slice_us = DEFAULT_SLICE;
 static int has_monitor = 0;
 volatile int _PyPth_monitor_sleeps = 0;
 #define NAPS 2
-
-void
-_PyPth_SetSlice(unsigned long us)
-{
-    slice_us = us >= 1 ? us : 1;
-}
 
 void
 _PyPth_WakeMonitor(void)
@@ -53,14 +43,6 @@ _PyPth_WakeMonitor(void)
     }
 }
 
-static PyTime_t
-now(void)
-{
-    PyTime_t t;
-    (void)PyTime_MonotonicRaw(&t);
-    return t;
-}
-
 // What it has seen.
 static _PyPth_thread *seen;       // the thread that ran
 static unsigned long seen_entries;
@@ -69,6 +51,7 @@ static unsigned long slice_switches;
 static PyTime_t slice_start;      // and since when
 static PyTime_t turn_start;       // when threads that compute had theirs
 static PyTime_t asked;            // when it was asked for its GIL, or 0
+static PyTime_t shortest = TICK_NS;   // slice of those that somebody runs or waits in
 static int calm = 0;              // looks that found nothing to do
 static int idle_looks = 0;        // that found one in a call, and others waiting
 static int brisk = 0;             // threads handed over since the last one
@@ -120,9 +103,9 @@ look(void)
     nfds = 0;
     deadline = _PyPth_FOREVER;
     int late = _PyPth_InterruptMain();
-    PyTime_t t = now();
-    PyTime_t slice = (PyTime_t)slice_us * 1000;
-    int gils = _PyPth_CheckGILs(t, slice);
+    PyTime_t t = _PyPth_Now();
+    PyTime_t gils = _PyPth_CheckGILs(t);
+    shortest = gils > 0 ? gils : TICK_NS;
     _PyPth_FreeWanted();
     if (_PyPth_deferred && thread != _PyPth_IDLE) {
         _PyPth_SendDeferred();
@@ -136,9 +119,11 @@ look(void)
         _PyPth_Unlock();
         seen = NULL;
         calm = brisk = 0;
-        return gils || _PyPth_nwanting > 0
+        return gils > 0 || _PyPth_nwanting > 0
                || _PyPth_deferred || late;
     }
+    PyTime_t slice = _PyPth_SliceOf(thread->gil);
+    shortest = Py_MIN(shortest, slice);
     int stuck = (thread == seen && _PyPth_entries == seen_entries);
     brisk = (_PyPth_entries - seen_entries >= CALM_ENTRIES);
     note_slice(thread, t);
@@ -156,7 +141,7 @@ look(void)
     // Before somebody takes over, and the lock with it.
     nfds = _PyPth_CopyFds(fds);
     deadline = _PyPth_FirstDeadline();
-    int watch = gils || late || _PyPth_nwanting > 0 || _PyPth_masks_differ
+    int watch = gils > 0 || late || _PyPth_nwanting > 0 || _PyPth_masks_differ
                 || _PyPth_deferred || deadline != _PyPth_FOREVER
                 || _PyPth_nfds_waiting > 0;
     int taken = 0, overdue = 0;
@@ -233,7 +218,7 @@ rest(long ns)
     sleep_ns(_PyPth_POLL_NS);
     PyTime_t left = ns - _PyPth_POLL_NS;
     if (deadline != _PyPth_FOREVER) {
-        left = Py_MIN(left, deadline - now());
+        left = Py_MIN(left, deadline - _PyPth_Now());
     }
     if (left > 0) {
         struct timespec ts = {0, (long)left};
@@ -258,10 +243,10 @@ nap(void)
 static void
 measure_clock(void)
 {
-    PyTime_t t0 = now();
+    PyTime_t t0 = _PyPth_Now();
     uint64_t ticks0 = _PyPth_ReadTicks();
     sleep_ns(TICK_NS);
-    PyTime_t ns = now() - t0;
+    PyTime_t ns = _PyPth_Now() - t0;
     if (ns > 0) {
         // 50 us
         uint64_t ticks = _PyPth_ReadTicks() - ticks0;
@@ -277,8 +262,8 @@ watch(void *Py_UNUSED(arg))
     int quiet = 0;
     for (;;) {
         long ns = TICK_NS;
-        if (slice_us * 1000 < TICK_NS) {
-            ns = Py_MAX((long)slice_us * 1000, 100000);
+        if (shortest < TICK_NS) {
+            ns = Py_MAX((long)shortest, 100000);
         }
         if (calm < CALM_TICKS || !brisk) {
             rest(ns);

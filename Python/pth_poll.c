@@ -499,8 +499,8 @@ fd_event(int fd, uint32_t serial, unsigned int events)
 }
 
 // Wait as _PyPth_PollFds() does for what is registered, and wake whose
-// descriptors are ready.  Return true if a signal has ended the wait.
-static int
+// descriptors are ready.
+static void
 take_events(volatile struct timespec *timeout, const sigset_t *mask)
 {
     struct epoll_event events[64];
@@ -527,19 +527,15 @@ take_events(volatile struct timespec *timeout, const sigset_t *mask)
             {
                 (void)syscall(SYS_close, epfd);
                 lose_set();
-                return 0;
+                return;
             }
         }
         timeout = NULL;
     } while (found == Py_ARRAY_LENGTH(events));
-    if (found < 0 && errno == EINTR) {
-        return 1;
-    }
-    if (found < 0) {
+    if (found < 0 && errno != EINTR) {
         // Closed behind our back.
         lose_set();
     }
-    return 0;
 }
 
 
@@ -700,17 +696,16 @@ _PyPth_CopyFds(struct pollfd fds[FEW + 1])
     return (nfds_t)(copy_fds(fds) - fds);
 }
 
-int
+void
 _PyPth_PollFds(volatile struct timespec *timeout, const sigset_t *mask)
 {
     int err = errno;
-    int interrupted;
     if (direct_head == NULL && nregistered > 0
         && (timeout == NULL || has_pwait2))
     {
-        interrupted = take_events(timeout, mask);
+        take_events(timeout, mask);
         errno = err;
-        return interrupted;
+        return;
     }
     struct timespec zero = {0, 0};
     struct pollfd *p = copy_fds(pollset);
@@ -721,28 +716,24 @@ _PyPth_PollFds(volatile struct timespec *timeout, const sigset_t *mask)
     int found = sys_ppoll(pollset, (nfds_t)(p - pollset),
                           timeout != NULL ? timeout : &zero, mask);
     if (timeout != NULL) {
-        int failed = errno;
         _PyPth_FinishIdle();
-        errno = failed;
     }
-    // ENOMEM: ask again, as there is nobody to tell.
-    interrupted = found < 0 && errno == EINTR;
+    // EINTR, ENOMEM: ask again, as there is nobody to tell.
     if (found > 0 && direct_changes != before) {
         // Others have come or gone meanwhile: ask for those that wait now.
-        (void)_PyPth_PollFds(NULL, NULL);
+        _PyPth_PollFds(NULL, NULL);
     }
     else if (found > 0) {
         int registered = nregistered > 0;
         take_direct(p);
         if (registered && pollset[0].revents) {
-            (void)take_events(NULL, NULL);
+            take_events(NULL, NULL);
             if (has_pwait2) {
                 register_direct();
             }
         }
     }
     errno = err;
-    return interrupted;
 }
 
 void

@@ -141,11 +141,11 @@ valid_timespec(const struct timespec *ts)
 static inline PyTime_t
 from_timespec(const struct timespec *ts)
 {
-    PyTime_t t;
-    if (_PyTime_FromTimespec(&t, (struct timespec *)ts) < 0) {
-        t = PyTime_MAX;
+    // _PyTime_FromTimespec() raises, and a caller of C has no thread state.
+    if (ts->tv_sec >= PyTime_MAX / 1000000000) {
+        return PyTime_MAX;
     }
-    return t;
+    return (PyTime_t)ts->tv_sec * 1000000000 + ts->tv_nsec;
 }
 
 /* pth_syscalls.c */

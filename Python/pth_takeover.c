@@ -82,20 +82,29 @@ unlock_as(_PyPth_thread *value)
     _Py_atomic_store_ptr_release(&_PyPth_lock, value);
 }
 
+// After so many tries in vain.
+static void
+back_off(int tries)
+{
+    // Who has it may wait for this processor.
+    if (tries < 100) {
+        _PyPth_Pause();
+    }
+    else if (tries < 1000) {
+        (void)syscall(SYS_sched_yield);
+    }
+    else {
+        // A real-time thread yields to its like only (sched(7)).
+        struct timespec ts = {0, 50000};
+        (void)syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &ts, NULL);
+    }
+}
+
 void __attribute__((noinline))
 _PyPth_LockSlowly(void)
 {
-    for (int tries = 0;; tries++) {
-        if (lock_at_once()) {
-            return;
-        }
-        // Who has it may wait for this processor.
-        if (tries < 100) {
-            _PyPth_Pause();
-        }
-        else {
-            (void)syscall(SYS_sched_yield);
-        }
+    for (int tries = 0; !lock_at_once(); tries++) {
+        back_off(tries);
     }
 }
 
@@ -416,7 +425,8 @@ _PyPth_ToOwnKernel(int stay)
         return;
     }
     _PyPth_Lock();
-    if (stay && self != _PyPth_first) {
+    // All that is started later inherits what the only kernel thread has.
+    if (stay && (self != _PyPth_first || has_spare)) {
         _PyPth_GoHome(self);
         self->alone = 1;
         self->pooled = 0;
@@ -486,8 +496,8 @@ other_kernel(void)
     return can_carry(&spare) ? &spare : NULL;
 }
 
-_PyPth_thread *
-_PyPth_NextCarrier(void)
+static _PyPth_thread *
+next_carrier(void)
 {
     _PyPth_thread *woken = _PyPth_FirstWoken();
     if (woken != NULL && can_carry(woken)) {
@@ -789,7 +799,7 @@ change_kernel(_PyPth_thread *self, _PyPth_thread *on)
 static void
 leave_to_other(_PyPth_thread *self, char *stub)
 {
-    _PyPth_thread *next = _PyPth_NextCarrier();
+    _PyPth_thread *next = next_carrier();
     set_out(self, self, stub);
     if (next != NULL) {
         hand_over(next);
@@ -838,7 +848,7 @@ _PyPth_MakeRoom(_PyPth_thread *self)
 {
     int err = errno;
     char *stub;
-    _PyPth_thread *on = _PyPth_carrier == self ? _PyPth_NextCarrier()
+    _PyPth_thread *on = _PyPth_carrier == self ? next_carrier()
                                                : free_kernel(self);
     if (on == NULL || (stub = new_stub()) == NULL) {
         _PyPth_Unlock();
@@ -919,7 +929,7 @@ _PyPth_TakeOver(void)
         send_away(_PyPth_first);
         return -1;
     }
-    _PyPth_thread *next = _PyPth_NextCarrier();
+    _PyPth_thread *next = next_carrier();
     char *stub;
     if (next == NULL || (stub = new_stub()) == NULL) {
         return -1;
@@ -1017,6 +1027,39 @@ _PyPth_Expelled(_PyPth_thread *kernel, ucontext_t *context)
 }
 
 
+// May a call fail with EINTR, and has then done nothing (signal(7))?
+static int
+is_interruptible(long number, unsigned long arg)
+{
+    switch (number) {
+    case SYS_read: case SYS_readv: case SYS_write: case SYS_writev:
+    case SYS_recvfrom: case SYS_recvmsg: case SYS_recvmmsg:
+    case SYS_sendto: case SYS_sendmsg: case SYS_sendmmsg:
+    case SYS_accept: case SYS_accept4:
+    case SYS_openat: case SYS_flock:
+    case SYS_ppoll: case SYS_pselect6: case SYS_epoll_pwait:
+    case SYS_nanosleep: case SYS_clock_nanosleep:
+    case SYS_wait4: case SYS_waitid:
+    case SYS_semop: case SYS_semtimedop: case SYS_msgrcv: case SYS_msgsnd:
+    case SYS_mq_timedreceive: case SYS_mq_timedsend:
+    case SYS_rt_sigtimedwait: case SYS_rt_sigsuspend:
+#ifdef SYS_poll
+    // Not on newer machines.
+    case SYS_open: case SYS_poll: case SYS_select: case SYS_epoll_wait:
+    case SYS_pause:
+#endif
+        return 1;
+    case SYS_fcntl:
+        return arg == F_SETLKW;
+    case SYS_futex:
+        switch (arg & FUTEX_CMD_MASK) {
+        case FUTEX_WAIT: case FUTEX_WAIT_BITSET:
+            return 1;
+        }
+    }
+    return 0;
+}
+
 // The same for the main thread's call, which a signal came too early for.
 void
 _PyPth_EndCall(ucontext_t *context)
@@ -1024,7 +1067,11 @@ _PyPth_EndCall(ucontext_t *context)
     if (_PyPth_self != NULL && !_PyPth_inside && _PyPth_self->nogil
         && _PyPth_self->pthread == (pthread_t)_PyRuntime.main_thread)
     {
-        _PyPth_InterruptCall(context);
+        unsigned long arg;
+        long number = _PyPth_NextCall(context, &arg);
+        if (is_interruptible(number, arg)) {
+            _PyPth_InterruptCall(context);
+        }
     }
 }
 
@@ -1036,7 +1083,8 @@ _PyPth_IsForFirst(int signum, const siginfo_t *info, _PyPth_thread *target,
                   ucontext_t *context)
 {
     _PyPth_thread *self = _PyPth_self, *first = _PyPth_first;
-    if (self == NULL || self == first) {
+    // The first of a child that another one has forked has the parent's no more.
+    if (self == NULL || self == first || first->pthread == 0) {
         return 0;
     }
     if (target == NULL) {
@@ -1061,12 +1109,13 @@ _PyPth_BeginHandler(ucontext_t *context)
     if (_PyPth_self != first || !_PyPth_IsParked(context)) {
         return 0;
     }
+    int tries = 0;
     do {
         if (_Py_atomic_load_int(&first->k.go)) {
             // It is to go on, maybe as the carrier, and with the lock.
             return 0;
         }
-        _PyPth_Pause();
+        back_off(tries++);
     } while (!lock_at_once());
     int parked = !_Py_atomic_load_int(&first->k.go);
     if (parked) {
@@ -1181,8 +1230,8 @@ forget_spare(void)
     spare.busy = 0;
 }
 
-// The child of a foreign thread: what Pth was about to do is done by whoever
-// comes in first.
+// The child of a foreign thread, or of one that is alone: what Pth was about to do
+// is done by whoever comes in first.
 void
 _PyPth_ForgetCarrier(void)
 {

@@ -5,8 +5,6 @@
 // makes no difference to anybody, see is_clean().
 
 #include "pth_internal.h"
-#include "pycore_ceval.h"
-#include "pycore_runtime.h"       // _PyRuntime
 
 #include <dlfcn.h>                // dlsym()
 #include <fcntl.h>                // O_CLOEXEC
@@ -288,30 +286,25 @@ key_blocks(const uint32_t *desc)
 
 // Its description: bits, how often, and the offset.  NULL: it is not known, or not
 // what it was when this was written.
-static const uint32_t *
+static const uint32_t *key_blocks_desc = NULL;
+
+static void
 find_key_blocks(void)
 {
-    static const uint32_t *found = NULL;
-    static char looked = 0;
     pthread_key_t key;
-    if (looked) {
-        return found;
-    }
-    looked = 1;
     const uint32_t *desc = dlsym(RTLD_DEFAULT, "_thread_db_pthread_specific");
     if (desc != NULL
         && desc[0] * desc[1] == 8 * sizeof(void *) * NBLOCKS
         && pthread_key_create(&key, NULL) == 0)
     {
-        if (pthread_setspecific(key, &looked) == 0) {
+        if (pthread_setspecific(key, &key) == 0) {
             const key_data *block = key_blocks(desc)[key / BLOCK_KEYS];
-            if (block != NULL && block[key % BLOCK_KEYS].data == &looked) {
-                found = desc;
+            if (block != NULL && block[key % BLOCK_KEYS].data == &key) {
+                key_blocks_desc = desc;
             }
         }
         (void)pthread_key_delete(key);
     }
-    return found;
 }
 
 // Has nobody but the C library and Python kept anything for the calling
@@ -320,19 +313,21 @@ find_key_blocks(void)
 static int
 is_clean(void)
 {
-    static unsigned long long loads = 0;
-    static int others = 0;
-    unsigned long long loads_now = 0;
-    (void)dl_iterate_phdr(count_loads, &loads_now);
-    if (loads_now != loads) {
-        loads = loads_now;
-        others = 0;
+    // Twice what dlpi_adds was, and whether there are others.
+    static uint64_t known = 0;
+    unsigned long long loads = 0;
+    (void)dl_iterate_phdr(count_loads, &loads);
+    uint64_t found = _Py_atomic_load_uint64_relaxed(&known);
+    if (found >> 1 != loads) {
+        int others = 0;
         (void)dl_iterate_phdr(count_tls, &others);
+        found = loads << 1 | (others > 0);
+        _Py_atomic_store_uint64_relaxed(&known, found);
     }
-    if (others > 0) {
+    if (found & 1) {
         return 0;
     }
-    const uint32_t *desc = find_key_blocks();
+    const uint32_t *desc = key_blocks_desc;
     for (pthread_key_t key = 0; key < PTHREAD_KEYS_MAX; key++) {
         if (desc != NULL && key_blocks(desc)[key / BLOCK_KEYS] == NULL) {
             key += BLOCK_KEYS - 1;
@@ -517,9 +512,11 @@ release_kept(struct _PyPth_job *job)
 static int
 wait_in_pool(_PyPth_thread *self)
 {
+    // The dynamic linker has locks of its own, with which it calls others.
+    int clean = self->pooled && _PyPth_CanLend() && is_clean();
     _PyPth_Lock();
-    if (!self->pooled || npooled >= MAX_POOLED || _PyPth_nthreads == 1
-        || !_PyPth_CanLend() || !is_clean())
+    if (!clean || !self->pooled || npooled >= MAX_POOLED
+        || _PyPth_nthreads == 1)
     {
         _PyPth_Unlock();
         return 0;
@@ -556,7 +553,7 @@ run_thread(void *arg)
     pthread_cleanup_push(leave, self);
     _PyPth_Lock();
     _PyPth_arriving--;
-    if (_PyPth_CanLend()) {
+    if (_PyPth_CanLend() && !self->alone) {
         _PyPth_TakeTurn(self);
     }
     _PyPth_Unlock();
@@ -627,6 +624,8 @@ create(_PyPth_thread *thread, size_t stacksize, pthread_t *pthread)
     return err;
 }
 
+static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
+
 // Start a thread that calls `func(arg)`, on a stack of `stacksize` bytes (0:
 // the default).  A detached one frees what it holds when it ends; another has
 // to be given to _PyPth_Join() or _PyPth_Detach().
@@ -635,7 +634,6 @@ int
 _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
              Py_uintptr_t *ident, struct _PyPth_job **pjob)
 {
-    static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
     static char initialized = 0;
     struct _PyPth_job *job = NULL;
     _PyPth_thread *thread = NULL;
@@ -648,6 +646,7 @@ _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
     // Interpreters with GILs of their own may start the first one at once.
     (void)pthread_mutex_lock(&init_lock);
     if (!initialized) {
+        find_key_blocks();
         initialized = (_PyPth_TakeSignal() == 0 && start_pth() == 0
                        && _PyPth_InitTakeover() == 0);
     }
@@ -665,7 +664,8 @@ _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
     }
     _PyPth_nthreads++;
     _PyPth_MaskStale();
-    if (stacksize == 0 && pool != NULL) {
+    int alone = (_PyPth_self != NULL && _PyPth_self->alone);
+    if (stacksize == 0 && pool != NULL && !alone) {
         thread = take_from_pool(func, arg, job);
         *ident = (Py_uintptr_t)thread->pthread;
         if (job != NULL) {
@@ -677,10 +677,12 @@ _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
     }
     thread = new_record();
     if (thread != NULL) {
+        // It inherits what that one has set for its kernel thread.
+        thread->alone = alone;
         thread->func = func;
         thread->arg = arg;
         thread->job = job;
-        thread->pooled = (stacksize == 0);
+        thread->pooled = (stacksize == 0 && !alone);
         list_add(&_PyPth_threads, thread);
         _PyPth_arriving++;
         _PyPth_Unlock();
@@ -757,6 +759,8 @@ _PyPth_ThreadCount(void)
 static void
 before_fork(void)
 {
+    // The child is not to find it locked by a thread that it has not.
+    (void)pthread_mutex_lock(&init_lock);
     _PyPth_Lock();
     if (_PyPth_self != NULL && !_PyPth_IsCurrent() && _PyPth_CanLend()
         && !_PyPth_self->alone)
@@ -769,6 +773,7 @@ static void
 after_fork_in_parent(void)
 {
     _PyPth_Unlock();
+    (void)pthread_mutex_unlock(&init_lock);
 }
 
 // The child has the calling thread alone, but a copy of Pth's queues with all
@@ -790,6 +795,7 @@ suspend_for_good(_PyPth_thread *thread)
 static void
 after_fork_in_child(void)
 {
+    (void)pthread_mutex_init(&init_lock, NULL);
     _PyPth_generation++;
     _PyPth_arriving = 0;
     _PyPth_ForgetMonitor();
@@ -802,30 +808,32 @@ after_fork_in_child(void)
     }
     pool = finished = NULL;
     npooled = 0;
-    if (_PyPth_CanLend() && !_PyPth_IsCurrent()) {
-        // The child of a foreign thread has no Python thread that we know.
-        _PyPth_threads = NULL;
-        _PyPth_main.pthread = 0;
-        _PyPth_nthreads = 1;
-        _PyPth_ForgetOthers();
-        _PyPth_ForgetCarrier();
-        _PyPth_Unlock();
-        return;
-    }
-    if (self == NULL) {
+    int current = !_PyPth_CanLend() || _PyPth_IsCurrent();
+    if (self == NULL && current) {
         // No thread was ever started.
         _PyPth_Unlock();
         return;
     }
-    _PyPth_MaskStale();
     if (self != &_PyPth_main) {
         _PyPth_main.pthread = 0;
     }
-    self->all_next = self->all_prev = NULL;
+    // A foreign thread is none that we know.
     _PyPth_threads = self;
     _PyPth_nthreads = 1;
     _PyPth_ForgetOthers();
-    _PyPth_ForgetKernels(self);
+    if (self == NULL) {
+        _PyPth_first->pthread = 0;
+    }
+    else {
+        // What it has set for its kernel thread is inherited by all from now on.
+        self->alone = 0;
+        self->all_next = self->all_prev = NULL;
+        _PyPth_MaskStale();
+        _PyPth_ForgetKernels(self);
+    }
+    if (!current) {
+        _PyPth_ForgetCarrier();
+    }
     _PyPth_Unlock();
 }
 

@@ -431,8 +431,8 @@ timer_remove(_PyPth_thread *thread)
     }
 }
 
-static PyTime_t
-monotonic(void)
+PyTime_t
+_PyPth_Now(void)
 {
     PyTime_t now;
     // cannot fail: init checked the clock (pytime.c, _PyTime_Init())
@@ -451,7 +451,7 @@ _PyPth_CoarseTime(void)
 PyTime_t
 _PyPth_Deadline(PyTime_t ns)
 {
-    return ns < 0 ? _PyPth_FOREVER : _PyTime_Add(monotonic(), ns);
+    return ns < 0 ? _PyPth_FOREVER : _PyTime_Add(_PyPth_Now(), ns);
 }
 
 static void
@@ -597,7 +597,7 @@ _PyPth_LookAround(int slice_ended)
         tell_signals();
     }
     if (ntimers > 0 || _PyPth_nfds_waiting > 0) {
-        PyTime_t now = monotonic();
+        PyTime_t now = _PyPth_Now();
         wake_timers(now);
 #ifdef HAVE_PTH_SYSCALLS
         if (slice_ended) {
@@ -607,7 +607,7 @@ _PyPth_LookAround(int slice_ended)
         if (_PyPth_nfds_waiting > 0
             && (slice_ended || now - last_poll >= _PyPth_POLL_NS))
         {
-            (void)_PyPth_PollFds(NULL, NULL);
+            _PyPth_PollFds(NULL, NULL);
             last_poll = now;
         }
     }
@@ -673,8 +673,8 @@ sleep_at_most(PyTime_t ns, const sigset_t *mask)
 {
     _PyPth_slice_expired = 0;             // nobody to run
     set_idle_timeout(ns);
-    (void)_PyPth_PollFds(&idle_timeout, mask);
-    last_poll = monotonic();
+    _PyPth_PollFds(&idle_timeout, mask);
+    last_poll = _PyPth_Now();
 }
 
 // The same with a mask that is not the thread's.
@@ -699,7 +699,7 @@ idle(_PyPth_thread *self)
     }
     PyTime_t left = (PyTime_t)INT_MAX * 1000000000;       // 68 years
     if (ntimers > 0) {
-        left = timers[0]->deadline - monotonic();
+        left = timers[0]->deadline - _PyPth_Now();
         if (left <= 0) {
             return;
         }
@@ -840,7 +840,7 @@ wait_in_kernel(_PyPth_queue *queue, PyTime_t deadline, int flags)
     while (w.result == 0) {
         struct timespec left = {0, 0}, *timeout = NULL;
         if (deadline != _PyPth_FOREVER) {
-            PyTime_t ns = deadline - monotonic();
+            PyTime_t ns = deadline - _PyPth_Now();
             if (ns <= 0) {
                 w.result = _PyPth_TIMEOUT;
                 queue_remove(&w);
@@ -1084,6 +1084,28 @@ end_call(_PyPth_thread *self)
 
 static _PyPth_cond *waited_gils;
 
+void
+_PyPth_CondForget(_PyPth_cond *cond)
+{
+    for (_PyPth_cond **p = &waited_gils; *p != NULL; p = &(*p)->next_waited) {
+        if (*p == cond) {
+            *p = cond->next_waited;
+            break;
+        }
+    }
+    cond->waited = 0;
+}
+
+void
+_PyPth_CondInit(_PyPth_cond *cond)
+{
+    // Py_Initialize() has overwritten that of the last Py_Finalize().
+    _PyPth_Lock();
+    _PyPth_CondForget(cond);
+    memset(cond, 0, sizeof(*cond));
+    _PyPth_Unlock();
+}
+
 // A kernel thread that waits for the GIL is slow to wake, and whoever Pth runs
 // next would always have taken it by then.  So it is kept for one whose turn it
 // is: because the holder was asked for it, or since it came too late once.
@@ -1149,6 +1171,8 @@ request_drop(struct _gil_runtime_state *gil)
 
 volatile int _PyPth_several_gils = 0;
 
+#define DEFAULT_SLICE 5000        // as DEFAULT_INTERVAL in ceval_gil.c
+
 int
 _PyPth_HasOtherGIL(_PyPth_thread *thread)
 {
@@ -1162,18 +1186,29 @@ _PyPth_HasOtherGIL(_PyPth_thread *thread)
     return 0;
 }
 
-int
-_PyPth_CheckGILs(PyTime_t now, PyTime_t slice)
+PyTime_t
+_PyPth_SliceOf(struct _gil_runtime_state *gil)
 {
-    _PyPth_cond **p = &waited_gils;
-    while (*p != NULL) {
-        _PyPth_cond *cond = *p;
+    // _PyEval_SetSwitchInterval() takes whatever fits.
+    unsigned long us = gil != NULL ? gil->interval : DEFAULT_SLICE;
+    return us <= PyTime_MAX / 1000 ? (PyTime_t)us * 1000 : PyTime_MAX;
+}
+
+PyTime_t
+_PyPth_CheckGILs(PyTime_t now)
+{
+    PyTime_t shortest = 0;
+    for (_PyPth_cond *cond = waited_gils; cond != NULL;
+         cond = cond->next_waited)
+    {
         struct _gil_runtime_state *gil = gil_of(cond);
         queue_check(&cond->waiters);
         if (cond->waiters.head == NULL) {
-            cond->waited = 0;
-            *p = cond->next_waited;
             continue;
+        }
+        PyTime_t slice = _PyPth_SliceOf(gil);
+        if (shortest == 0 || slice < shortest) {
+            shortest = slice;
         }
         if (cond->since == 0 || cond->seen != gil->switch_number) {
             cond->seen = gil->switch_number;
@@ -1183,9 +1218,8 @@ _PyPth_CheckGILs(PyTime_t now, PyTime_t slice)
             cond->owed = 1;
             request_drop(gil);
         }
-        p = &cond->next_waited;
     }
-    return waited_gils != NULL;
+    return shortest;
 }
 
 void
@@ -1294,39 +1328,6 @@ _PyPth_GILTaken(struct _gil_runtime_state *gil)
     end_call(self);
 }
 
-void
-_PyPth_CondFini(_PyPth_cond *cond)
-{
-    // Daemon threads that wait for the GIL, or were preempted, end when they
-    // find Python finalized (ceval_gil.c, take_gil()).  They must do so before
-    // it is initialized again: they would take the new GIL with thread states
-    // that are freed.
-    _PyPth_Lock();
-    (void)_PyPth_WakeAll(&cond->waiters);
-    for (_PyPth_cond **p = &waited_gils; *p != NULL; p = &(*p)->next_waited) {
-        if (*p == cond) {
-            *p = cond->next_waited;
-            break;
-        }
-    }
-    cond->waited = 0;
-    _PyPth_thread *self = _PyPth_self;
-    if (!waits_in_kernel(self) && !_PyPth_IsCurrent()) {
-        _PyPth_TakeTurn(self);
-    }
-    for (int n = _PyPth_nthreads; n > 1 && _PyPth_IsCurrent(); n--) {
-        if (woken_head == NULL && nready == 0) {
-            break;
-        }
-        // Not only those that are urgent.
-        _PyPth_slice_expired = 1;
-        self->computes = 0;
-        end_slice(self);
-    }
-    _PyPth_Unlock();
-}
-
-
 /* Semaphores of the parking lot */
 
 static inline void
@@ -1356,14 +1357,16 @@ _PyPth_SemWait(_PyPth_sem *sem, PyTime_t ns)
     _PyPth_result result = _PyPth_WOKEN;
     _PyPth_Lock();
     if (sem->counter == 0) {
-        result = _PyPth_Wait(&sem->waiters, _PyPth_Deadline(ns),
-                             _PyPth_INTERRUPTIBLE);
+        // _PyRawMutex_LockSlow() of 3.13.5, which waits with the GIL, does not ask
+        // how the wait has ended.
+        _PyPth_thread *self = _PyPth_self;
+        int flags = (self == NULL || self->nogil) ? _PyPth_INTERRUPTIBLE : 0;
+        result = _PyPth_Wait(&sem->waiters, _PyPth_Deadline(ns), flags);
     }
     if (sem->counter > 0) {
         sem->counter--;
         result = _PyPth_WOKEN;
     }
-    assert(result != _PyPth_WOKEN || sem->counter >= 0);
     _PyPth_Unlock();
     return result;
 }

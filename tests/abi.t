@@ -94,8 +94,10 @@ if hasattr(lib, "pth_version_local"):
     version += ctypes.string_at(
         ctypes.addressof(ctypes.c_char.in_dll(lib, "pth_version_local"))).decode()
 info = sys.thread_info
-assert info == ("pth", "mutex+cond", version), (info, version)
-assert info.name == "pth" and info.lock == "mutex+cond" and info.version == version'
+# A PyThread lock is a PyMutex from 3.15 on.
+lock = "pymutex" if sys.version_info >= (3, 15) else "mutex+cond"
+assert info == ("pth", lock, version), (info, version)
+assert info.name == "pth" and info.lock == lock and info.version == version'
 ok "sys.thread_info of stock" "$STOCK_PYTHON" -c '
 import sys
 assert sys.thread_info.name == "pthread", sys.thread_info'
@@ -109,7 +111,7 @@ unlike "python -m sysconfig of stock" "$out" 'HAVE_PTH = "1"|--with-pth'
 run "$PTH_PYTHON" -m test.pythoninfo
 is "python -m test.pythoninfo: status" "$status" 0
 like "python -m test.pythoninfo: thread info" "$out" \
-    "^sys\\.thread_info: sys\\.thread_info\\(name='pth', lock='mutex\\+cond', version='GNU Pth 2\\."
+    "^sys\\.thread_info: sys\\.thread_info\\(name='pth', lock='(mutex\\+cond|pymutex)', version='GNU Pth 2\\."
 like "python -m test.pythoninfo: CONFIG_ARGS" "$out" "^sysconfig\\[CONFIG_ARGS\\]: .*--with-pth"
 
 done_testing

@@ -6,6 +6,7 @@
 # usage: prove tests/build-cpython.t
 
 . "$(dirname "$0")/tap.sh"
+. "$(dirname "$0")/trees.sh"
 
 [ -f "$CPYTHON_SRC/configure.ac" ] ||
     die "no CPython tree in $CPYTHON_SRC: run 'make check', or set CPYTHON_SRC"
@@ -30,7 +31,7 @@ pth=--with-pth=$PTH_BUILD/libpth
 
 # The files of CPython that the overlay changes, and three more.
 cpython=$tmp/cpython
-patched=$(cd "$repo" && find . -name '*.patch' | sed 's/\.patch$//')
+patched=$(patched_files "$repo")
 mkdir "$cpython" && (
     cd "$CPYTHON_SRC" &&
     cp -a --parents aclocal.m4 Include/patchlevel.h Python/getargs.c $patched "$cpython"
@@ -47,7 +48,7 @@ mkdir "$tmp/bin"
 cat > "$tmp/bin/autoconf" <<'END'
 #!/bin/sh
 case $* in
-    --version) echo "autoconf (GNU Autoconf) 2.71" ;;
+    --version) echo "autoconf (GNU Autoconf) 2.72" ;;
     *) cp "$calls.configure" configure ;;
 esac
 END

@@ -9,6 +9,7 @@
 # so that no compiler runs and nothing is fetched.
 
 . "$(dirname "$0")/tap.sh"
+. "$(dirname "$0")/trees.sh"
 
 [ -f "$CPYTHON_SRC/configure.ac" ] ||
     die "no CPython tree in $CPYTHON_SRC: run 'make check', or set CPYTHON_SRC"
@@ -36,7 +37,7 @@ STUB
 cat > "$tmp/bin/autoconf" <<'STUB'
 #!/bin/sh
 case $* in
-    --version) echo "autoconf (GNU Autoconf) 2.71" ;;
+    --version) echo "autoconf (GNU Autoconf) 2.72" ;;
     *) printf '#!/bin/sh\n' > configure ;;
 esac
 STUB
@@ -66,8 +67,7 @@ cpython="$tmp/my source's/c python"
 mkdir -p "$cpython" && (
     cd "$CPYTHON_SRC" &&
     cp -a --parents aclocal.m4 Include/patchlevel.h \
-        $(cd "$top" && find . -path ./build -prune -o -name '*.patch' -print |
-            grep -v -e '^\./pth/' -e '^\./python2\.7/' | sed 's/\.patch$//') "$cpython"
+        $(patched_files "$top") "$cpython"
 ) || die "cannot copy $CPYTHON_SRC"
 printf '#!/bin/sh\n' > "$cpython/configure"
 chmod +x "$cpython/configure"

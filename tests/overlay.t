@@ -31,10 +31,6 @@ repo=$tmp/repo
 copy_repository "$repo"
 overlay=$repo/tools/overlay
 
-patches() {
-    (cd "$1" && find . -name '*.patch' | sed 's|^\./||' | sort)
-}
-
 new_files() {
     (cd "$1" && find [A-Z]* -type f ! -name '*.patch' | sort)
 }
@@ -46,7 +42,7 @@ slim=$tmp/slim
     # No file of the overlay has a space in its name.
     # shellcheck disable=SC2046
     cp -a --parents configure aclocal.m4 Include/patchlevel.h \
-        $(patches "$repo" | sed 's/\.patch$//') "$slim"
+        $(patched_files "$repo") "$slim"
 ) || die "cannot copy $CPYTHON_SRC"
 
 # A fresh slim tree in $1.
@@ -98,7 +94,7 @@ round_trip() {
         cmp -s "$repo/$f" "$tree/$f" || echo "$f"
     done)
     is "$what: the new files are there" "$missing" ""
-    unchanged=$(patches "$repo" | sed 's/\.patch$//' | while read -r f; do
+    unchanged=$(patched_files "$repo" | while read -r f; do
         ! cmp -s "$tree/.pth-overlay/original/$f" "$tree/$f" || echo "$f"
     done)
     is "$what: the patched files differ" "$unchanged" ""
@@ -133,7 +129,7 @@ if command -v git > /dev/null; then
     unlike "git: .pth-overlay is not seen" "$(git -C "$tree" status --short -uall)" '\.pth-overlay'
     is "git: what is seen are the overlay's files" \
         "$(git -C "$tree" status --short -uall | cut -c 4- | sort)" \
-        "$( { patches "$repo" | sed 's/\.patch$//'; new_files "$repo"; echo configure; } | sort)"
+        "$( { patched_files "$repo"; new_files "$repo"; echo configure; } | sort)"
     ok "git: revert" "$overlay" revert "$tree"
     is "git: clean again" "$(git_status)" ""
 else
@@ -206,7 +202,7 @@ for version in 3.13.99+ 3.14.7 3.15.0rc1+dev 3.16.0a0; do
     ok "CPython $version is taken" "$overlay" check "$t"
 done
 
-patched=$(patches "$repo" | grep '\.c\.patch$' | head -n 1 | sed 's/\.patch$//')
+patched=$(patched_files "$repo" | grep '\.c$' | head -n 1)
 context=$(sed -n '/^@@/,$s/^ \(.*[a-z].*\)/\1/p' "$repo/$patched.patch" | head -n 1)
 slim_tree "$t"
 # Only at the place of the hunk would do, but everywhere is no less an edit.
@@ -374,7 +370,7 @@ broken_apply() {
     env PATH="$tmp/bin" setsid -w sh -c 'echo $$ > "$1"; exec "$2" apply "$3"' \
         sh "$tmp/pid" "$overlay" "$t"
 }
-count=$( { patches "$repo"; new_files "$repo"; echo configure; } | wc -l)
+count=$( { patched_files "$repo"; new_files "$repo"; echo configure; } | wc -l)
 for n in 1 2 $((count / 2)) "$count"; do
     for tool in cp mv; do
         slim_tree "$t"
@@ -609,7 +605,7 @@ done
 
 # --- the patches' headers (DEP-3, https://dep-team.pages.debian.net/deps/dep3/)
 
-for f in $(patches "$repo"); do
+for f in $(cd "$repo" && find [A-Z]* [a-z]*.patch -name '*.patch'); do
     header=$(sed '/^--- /,$d' "$repo/$f")
     # The edited one has lost nothing of it, as tested above.
     like "$f: Description" "$header" '^Description: [^ ].{9,}'

@@ -63,7 +63,7 @@ one_error "a directory that holds patches" 'full holds patches already'
 cp "$repo/submission/series" "$tmp/series"
 sed -i '/^06/d' "$repo/submission/series"
 run "$repo/tools/submission" "$main" "$tmp/out"
-one_error "a file that is in no commit" 'Tools/gdb/libpython.py is in no commit'
+one_error "a file that is in no commit" 'Modules/_remote_debugging/threads.c is in no commit'
 cp "$tmp/series" "$repo/submission/series"
 printf '#if PY_VERSION_HEX < 0x030F0000 && defined(x)\n#endif\n' >> "$repo/Python/thread_pth.h"
 run "$repo/tools/submission" "$main" "$tmp/out"
@@ -114,6 +114,7 @@ is "and their new file" "$(cat "$main"/Misc/*.rst)" "New in gh-issue-123456."
 
 # The tree that the overlay makes, for comparison.
 cp -a "$tmp/release" "$tmp/overlaid"
+set_version "$tmp/overlaid" 3.16.0a0
 cp "$main/Include/patchlevel.h" "$tmp/overlaid/Include/"
 "$repo/tools/overlay" apply "$tmp/overlaid" > /dev/null || die "the overlay does not apply"
 is "what differs from the overlay are versions, and what autoheader makes" \

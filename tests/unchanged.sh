@@ -8,6 +8,7 @@
 # and the objects of the files that are changed.  Takes six minutes.
 
 . "$(dirname "$0")/tap.sh"
+. "$(dirname "$0")/trees.sh"
 
 [ -f "$CPYTHON_SRC/configure.ac" ] ||
     die "no CPython tree in $CPYTHON_SRC: run 'make check', or set CPYTHON_SRC"
@@ -16,7 +17,7 @@ unset MAKEFLAGS CONFIG_SITE CFLAGS CPPFLAGS LDFLAGS LIBS
 SOURCE_DATE_EPOCH=0
 export SOURCE_DATE_EPOCH
 
-patched=$(cd "$top" && find [A-Z]* -name '*.patch' | sed 's/\.patch$//' | sort)
+patched=$(patched_files "$top")
 patched_objects=$(echo "$patched" | sed -n 's/\.c$/.o/p')
 [ -n "$patched_objects" ] || die "there are no patches of C files in $top"
 

@@ -241,9 +241,9 @@ printf '#include_next <features.h>\n#undef __GLIBC__\n' > "$tmp/musl.include/fea
 CPATH=$tmp/musl.include
 export CPATH
 run configure musl --with-pth
-refused "no GNU C library" '--with-pth needs the GNU C library, .*--with-pth-syscalls=no$'
+refused "no GNU C library" '--with-pth needs the GNU C library: .*without --with-pth$'
 run configure musl --with-pth --with-pth-syscalls=no
-accepted "no GNU C library, --with-pth-syscalls=no"
+refused "no GNU C library, --with-pth-syscalls=no" '--with-pth needs the GNU C library: '
 unset CPATH
 
 # Another machine: to the compiler, one of 32 bits.
@@ -440,7 +440,8 @@ accepted "cross-compiling, PREFIX"
 like "cross-compiling, PREFIX: that one" "$(variable LIBS)" \
     "^$(needed "$tmp/local/lib/libpth.so") -Wl,-rpath,$tmp/local/lib"
 for host in wasm32-unknown-wasi:WASI wasm32-unknown-emscripten:Emscripten; do
-    run cross "${host%:*}" --with-pth
+    # Which main asks for first.
+    run cross "${host%:*}" --with-pth HOSTRUNNER=true
     refused "${host#*:}" "--with-pth does not work on ${host#*:}: build for Linux"
 done
 

@@ -194,6 +194,8 @@ _PyPth_MutexUnlock(void)
 }
 
 extern void _PyPth_CondWakeFirst(_PyPth_cond *cond);
+// Nobody waits any more: the monitor does not look at it, and it may go away.
+extern void _PyPth_CondForget(_PyPth_cond *cond);
 
 static inline int
 _PyPth_CondSignal(_PyPth_cond *cond)
@@ -201,11 +203,14 @@ _PyPth_CondSignal(_PyPth_cond *cond)
     if (cond->waiters.head != NULL) {
         _PyPth_CondWakeFirst(cond);
     }
+    else if (cond->waited) {
+        _PyPth_CondForget(cond);
+    }
     return 0;
 }
 
-// Let the waiters and the threads that are ready run once, see pth_wait.c.
-extern void _PyPth_CondFini(_PyPth_cond *cond);
+// Nobody waits.  Its memory may have been another one's.
+extern void _PyPth_CondInit(_PyPth_cond *cond);
 
 // Wait until signalled.  The waiters of the GIL need no time-out, by which
 // they ask its holder to drop it: the monitor asks (pth_monitor.c).  A
@@ -251,9 +256,6 @@ extern void _PyPth_Yield(void);
 // The same if any can that has not used up its time slice: for who asks without
 // waiting, as in poll() with a timeout of 0.
 extern void _PyPth_YieldToWaiting(void);
-
-// Set the length of the time slice in microseconds (sys.setswitchinterval()).
-extern void _PyPth_SetSlice(unsigned long us);
 
 /* The system call mapping */
 

@@ -232,6 +232,59 @@ class IdentityTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out.splitlines(), ["(1, 3)", "True", "True"])
 
+    @unittest.skipUnless(hasattr(os, "sched_setaffinity")
+                         and len(os.sched_getaffinity(0)) > 1,
+                         "needs two processors")
+    def test_what_is_set_for_a_kernel_thread_is_inherited(self):
+        # By the threads that a thread starts from then on, the main thread, too;
+        # and not by those that there are already.
+        out = self.run_ok("""
+            import os, threading, time
+
+            def state():
+                return (len(os.sched_getaffinity(0)),
+                        os.getpriority(os.PRIO_PROCESS, 0) - before)
+
+            def watch(name, done):
+                states = set()
+                while not done.wait(0.0005):
+                    states.add(state())
+                print(name, *states)
+
+            def start(name):
+                done = threading.Event()
+                t = threading.Thread(target=watch, args=(name, done))
+                t.start()
+                time.sleep(0.01)
+                return t, done
+
+            def change():
+                os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+                os.nice(3)
+                return start("later")
+
+            def finish(threads):
+                for t, done in threads:
+                    done.set()
+                    t.join()
+
+            def in_thread():
+                threads = start("earlier"), change()
+                time.sleep(0.02)
+                finish(threads)
+                time.sleep(0.02)
+                finish([start("last")])
+
+            before = os.getpriority(os.PRIO_PROCESS, 0)
+            t = threading.Thread(target=in_thread)
+            t.start()
+            t.join()
+            in_thread()
+            """)
+        cpus = len(os.sched_getaffinity(0))
+        self.assertEqual(out.splitlines(), [
+            f"earlier ({cpus}, 0)", "later (1, 3)", "last (1, 3)"] * 2)
+
     @needs_mapping
     def test_prctl_that_sets_nothing_for_the_thread(self):
         # A thread that has only asked runs where the others do, and so does one
@@ -634,6 +687,74 @@ class SliceTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out, "True True")
 
+    def test_switch_interval_that_never_ends(self):
+        # Longer than can be counted in nanoseconds.
+        out = self.run_ok("""
+            import sys, threading, time
+            sys.setswitchinterval(1e10)
+            turns = []
+
+            def burn(i):
+                end = time.monotonic() + 0.1
+                while time.monotonic() < end:
+                    if turns[-1:] != [i]:
+                        turns.append(i)
+
+            threads = [threading.Thread(target=burn, args=(i,)) for i in range(3)]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+            print(len(turns) <= 4)
+            """)
+        self.assertEqual(out, "True")
+
+    def test_switch_interval_of_an_interpreter(self):
+        # It is that of its own GIL.
+        out = self.run_ok("""
+            import _interpreters, sys, threading, time
+            interp = _interpreters.create("isolated")
+            _interpreters.exec(interp, "import sys; sys.setswitchinterval(1000)")
+            turns = []
+
+            def burn(i):
+                end = time.monotonic() + 0.2
+                while time.monotonic() < end:
+                    if turns[-1:] != [i]:
+                        turns.append(i)
+
+            threads = [threading.Thread(target=burn, args=(i,)) for i in range(2)]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+            print(sys.getswitchinterval(), len(turns) > 5)
+            """)
+        self.assertEqual(out, "0.005 True")
+
+    def test_interpreters_come_and_go(self):
+        # Their GILs were waited for, and are memory of others then.
+        out = self.run_ok("""
+            import _interpreters
+            code = '''if True:
+                import threading
+                def burn():
+                    for _ in range(200_000):
+                        pass
+                threads = [threading.Thread(target=burn) for _ in range(2)]
+                for t in threads:
+                    t.start()
+                for t in threads:
+                    t.join()
+                '''
+            for _ in range(10):
+                interp = _interpreters.create("isolated")
+                assert _interpreters.exec(interp, code) is None
+                _interpreters.destroy(interp)
+            print("ok")
+            """)
+        self.assertEqual(out, "ok")
+
     def test_a_long_slice_of_a_thread_on_its_own_kernel_thread_ends(self):
         # It was left behind in a call, and has not waited for anything since.
         out = self.run_ok("""
@@ -985,6 +1106,54 @@ class StateTest(ScriptMixin, unittest.TestCase):
             print('done')
             """)
         self.assertEqual(out, "done")
+
+
+    def test_exit_beside_a_thread_that_waits_for_the_gil_in_the_kernel(self):
+        # It has been promised the GIL, and ends when it has it.
+        out = self.run_ok("""
+            import os, sys, threading, time
+
+            def run():
+                # GNU Pth does not schedule it any more.
+                os.nice(0)
+                while True:
+                    pass
+
+            class Slow:
+                def __del__(self, now=time.monotonic):
+                    end = now() + 0.05
+                    while now() < end:
+                        pass
+
+            threading.Thread(target=run, daemon=True).start()
+            time.sleep(0.02)
+            # The module's globals are the thread's.
+            sys.slow = Slow()
+            print("done", flush=True)
+            """)
+        self.assertEqual(out, "done")
+
+    def test_a_thread_ends_while_the_dynamic_linker_is_locked(self):
+        # By a thread that needs the backend before it unlocks that.
+        out = self.run_ok("""
+            import ctypes, os, threading, time
+            libc = ctypes.CDLL(None)
+            ended = []
+
+            @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t,
+                              ctypes.c_void_p)
+            def callback(info, size, data):
+                threading.Thread(target=ended.append, args=(1,)).start()
+                time.sleep(0.02)
+                os.close(os.dup(0))
+                return 1
+
+            threading.Thread(target=int).start()
+            for _ in range(3):
+                libc.dl_iterate_phdr(callback, None)
+            print(len(ended))
+            """)
+        self.assertEqual(out, "3")
 
 
 class SignalTest(ScriptMixin, unittest.TestCase):
@@ -1560,6 +1729,65 @@ class ForkTest(ScriptMixin, unittest.TestCase):
         self.assertEqual(out.split(), ["0"] * 4)
 
 
+    def test_fork_in_a_thread_that_has_set_something_for_its_kernel_thread(self):
+        out = self.run_ok("""
+            import os, signal, threading, time, warnings
+            warnings.simplefilter('ignore')
+
+            def child():
+                assert threading.get_native_id() == os.getpid()
+                got = []
+                signal.signal(signal.SIGUSR1, lambda *args: got.append(args[0]))
+                ping, pong = threading.Lock(), threading.Lock()
+                ping.acquire()
+                pong.acquire()
+
+                def answer():
+                    for _ in range(100):
+                        ping.acquire()
+                        pong.release()
+
+                for _ in range(3):
+                    t = threading.Thread(target=answer)
+                    t.start()
+                    os.kill(os.getpid(), signal.SIGUSR1)
+                    for _ in range(100):
+                        ping.release()
+                        pong.acquire()
+                    t.join()
+                os.kill(os.getpid(), signal.SIGUSR1)
+                time.sleep(0.001)
+                assert signal.SIGUSR1 in got
+
+            def fork():
+                pid = os.fork()
+                if pid == 0:
+                    status = 1
+                    try:
+                        child()
+                        status = 0
+                    finally:
+                        os._exit(status)
+                print(os.waitpid(pid, 0)[1], flush=True)
+
+            def run():
+                os.nice(0)
+                fork()
+
+            gate = threading.Event()
+            other = threading.Thread(target=gate.wait)
+            other.start()
+            for _ in range(3):
+                t = threading.Thread(target=run)
+                t.start()
+                t.join()
+            run()
+            gate.set()
+            other.join()
+            """)
+        self.assertEqual(out.split(), ["0"] * 4)
+
+
 class WatchdogTest(ScriptMixin, unittest.TestCase):
     """faulthandler.dump_traceback_later()"""
 
@@ -2079,12 +2307,15 @@ class StuckTest(ScriptMixin, unittest.TestCase):
                                  if line.startswith("voluntary"))
                 return n
             ping, pong = threading.Lock(), threading.Lock()
-            ping.acquire()
-            pong.acquire()
+            end = threading.Lock()
+            for lock in ping, pong, end:
+                lock.acquire()
             def answer():
                 for _ in range(2100):
                     ping.acquire()
                     pong.release()
+                # Its kernel thread is counted.
+                end.acquire()
             threads = start(answer)
             def hand_over(n):
                 for _ in range(n):
@@ -2096,6 +2327,7 @@ class StuckTest(ScriptMixin, unittest.TestCase):
             before = switches()
             hand_over(2000)
             print(switches() - before)
+            end.release()
             join(threads)
             """)
         self.assertLess(int(out), 1000)

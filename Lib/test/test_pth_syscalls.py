@@ -133,6 +133,31 @@ class BlockingTest(unittest.TestCase):
 
 
 
+    def test_sleep_of_centuries(self):
+        # More nanoseconds than fit.
+        code = textwrap.dedent("""
+            import ctypes, os, threading, time
+
+            class timespec(ctypes.Structure):
+                _fields_ = [("tv_sec", ctypes.c_long), ("tv_nsec", ctypes.c_long)]
+
+            ended = []
+
+            def sleep():
+                request = timespec(10**10, 0)
+                ended.append(libc.nanosleep(ctypes.byref(request), None))
+
+            libc = ctypes.CDLL(None)
+            for _ in range(2):
+                threading.Thread(target=sleep).start()
+            time.sleep(0.02)
+            os.write(1, b"%d" % len(ended))
+            os._exit(0)
+            """)
+        _, out, _ = script_helper.assert_python_ok("-c", code)
+        self.assertEqual(out, b"0")
+
+
 class StreamTest(unittest.TestCase):
     """A connection that is read again and again is taken to be as before, until
     that is checked (Python/pth_poll.c)."""
