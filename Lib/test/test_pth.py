@@ -326,7 +326,7 @@ class IdentityTest(ScriptMixin, unittest.TestCase):
     def test_all_kernel_threads_change_their_user(self):
         # Whoever asks, and wherever the others are.
         out = self.run_ok("""
-            import ctypes, os, threading, time
+            import contextlib, ctypes, os, threading, time
             libc = ctypes.CDLL("libc.so.6")
             r, w = os.pipe()
 
@@ -337,7 +337,9 @@ class IdentityTest(ScriptMixin, unittest.TestCase):
             def users():
                 found = set()
                 for task in os.listdir("/proc/self/task"):
-                    with open(f"/proc/self/task/{task}/status") as f:
+                    # One that has been joined may be there for a moment.
+                    with (contextlib.suppress(FileNotFoundError),
+                          open(f"/proc/self/task/{task}/status") as f):
                         found.update(tuple(line.split()) for line in f
                                      if line.startswith(("Uid:", "Gid:", "Groups:")))
                 return sorted(found)
