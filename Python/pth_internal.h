@@ -47,6 +47,8 @@ typedef enum {
     PTH_AWAITING,                 // in pth_cond_await()
 } _PyPth_place;
 
+#define PTH_NAME 16               // Linux, TASK_COMM_LEN
+
 // One record a Python thread.  See the table of states in docs/design.md.
 typedef struct _PyPth_thread {
     /* Kernel threads (pth_takeover.c) */
@@ -127,6 +129,8 @@ typedef struct _PyPth_thread {
     void *arg;
     struct _PyPth_job *job;       // what joiners wait for
     char pooled;                  // its kernel thread may be used again
+    char name[PTH_NAME];          // the name of that, as we know it
+    char misnamed;                // it begins with another one's
     struct _PyPth_thread *parked_next;
 
     /* Signals (pth_signal.c) */
@@ -344,8 +348,10 @@ extern void _PyPth_Adopt(void);
 extern _PyPth_thread *_PyPth_FindThread(unsigned long ident);
 // Is it that of a thread that has ended, but whose kernel thread is kept?
 extern int _PyPth_IsFinished(unsigned long ident);
-// The kernel thread of this thread shall not be used for another one.
-extern void _PyPth_KeepNot(unsigned long ident);
+// Its kernel thread has this name from now on.
+extern void _PyPth_Renamed(unsigned long ident, const char *name);
+// Give it to that of this ID.  Return 0 or an errno value.
+extern int _PyPth_WriteName(pid_t tid, const char *name);
 // Make the thread known to Pth, where it will call func().  Return 0, or -1.
 extern int _PyPth_Spawn(_PyPth_thread *thread);
 // Threads whose kernel threads have not begun yet.

@@ -532,10 +532,14 @@ prctl(int op, unsigned long a, unsigned long b, unsigned long c,
       unsigned long d)
 {
     switch (op) {
-    case PR_SET_NAME:
-        _PyPth_KeepNot((unsigned long)pthread_self());
+    case PR_SET_NAME: {
         OWN;
-        break;
+        int result = real(prctl)(op, a, b, c, d);
+        if (result == 0) {
+            _PyPth_Renamed((unsigned long)pthread_self(), (const char *)a);
+        }
+        return result;
+    }
     // These only ask.
     case PR_GET_PDEATHSIG: case PR_GET_DUMPABLE: case PR_GET_KEEPCAPS:
     case PR_GET_TIMING: case PR_GET_NAME: case PR_GET_SECCOMP:
@@ -570,51 +574,38 @@ gettid(void)
 DECLARE_REAL(pthread_setname_np)
 DECLARE_REAL(pthread_getname_np)
 
-// Open the file of the name.  Return -1 if the thread's own kernel thread is
-// the one that calls, or unknown.
-static int
-open_name(pthread_t thread, int flags)
+// The ID of the thread's own kernel thread, if it is the calling thread and another
+// kernel thread runs it, or 0.
+static pid_t
+own_tid_elsewhere(pthread_t thread)
 {
-    char name[64];
-    if (_PyPth_self == NULL || !pthread_equal(thread, pthread_self())
-        || (pid_t)syscall(SYS_gettid) == _PyPth_self->tid)
-    {
-        return -1;
-    }
-    (void)snprintf(name, sizeof(name), "/proc/self/task/%d/comm",
-                   (int)_PyPth_self->tid);
-    return (int)syscall(SYS_openat, AT_FDCWD, name, flags | O_CLOEXEC);
+    return _PyPth_self != NULL && pthread_equal(thread, pthread_self())
+           && (pid_t)syscall(SYS_gettid) != _PyPth_self->tid
+           ? _PyPth_self->tid : 0;
 }
 
 MAPPED int
 pthread_setname_np(pthread_t thread, const char *name)
 {
-    _PyPth_KeepNot((unsigned long)thread);
-    int fd = strlen(name) < 16 ? open_name(thread, O_WRONLY) : -1;
-    if (fd < 0) {
-        return real(pthread_setname_np)(thread, name);
+    pid_t tid = strlen(name) < PTH_NAME ? own_tid_elsewhere(thread) : 0;
+    int err = tid != 0 ? _PyPth_WriteName(tid, name)
+                       : real(pthread_setname_np)(thread, name);
+    if (err == 0) {
+        _PyPth_Renamed((unsigned long)thread, name);
     }
-    long n = syscall(SYS_write, fd, name, strlen(name));
-    int err = n < 0 ? errno : 0;
-    (void)syscall(SYS_close, fd);
     return err;
 }
 
 MAPPED int
 pthread_getname_np(pthread_t thread, char *buf, size_t len)
 {
-    int fd = len >= 16 ? open_name(thread, O_RDONLY) : -1;
-    if (fd < 0) {
+    pid_t tid = len >= PTH_NAME ? own_tid_elsewhere(thread) : 0;
+    if (tid == 0) {
         return real(pthread_getname_np)(thread, buf, len);
     }
-    long n = syscall(SYS_read, fd, buf, len);
-    int err = n < 0 ? errno : 0;
-    (void)syscall(SYS_close, fd);
-    if (n > 0) {
-        // It ends with a newline.
-        buf[n - 1] = '\0';
-    }
-    return err;
+    _PyPth_ReadTask(tid, "comm", buf, PTH_NAME);
+    buf[strcspn(buf, "\n")] = '\0';
+    return 0;
 }
 
 

@@ -41,6 +41,7 @@
 #include <linux/futex.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -443,7 +444,8 @@ run_spare(void *Py_UNUSED(arg))
 {
     static char park[16 * 1024];
     static void *scrap;
-    (void)pthread_setname_np(pthread_self(), "pth-spare");
+    strcpy(spare.name, "pth-spare");
+    (void)syscall(SYS_prctl, PR_SET_NAME, spare.name, 0, 0, 0);
     _PyPth_LeaveRseq();
     _PyPth_InitKernel(&spare);
     spare.k.park_sp = (void *)((uintptr_t)(park + sizeof(park))

@@ -11,7 +11,9 @@
 #include <link.h>                 // dl_iterate_phdr()
 #include <locale.h>               // uselocale()
 #include <sys/select.h>           // FD_SETSIZE
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>               // pipe2()
 
 // What a thread that is being waited for leaves behind: its record may be
@@ -480,16 +482,46 @@ leave(void *arg)
 }
 
 void
-_PyPth_KeepNot(unsigned long ident)
+_PyPth_Renamed(unsigned long ident, const char *name)
 {
-    if (_PyPth_self != NULL && !_PyPth_inside && !_PyPth_vforked) {
+    if (!_PyPth_inside && !_PyPth_vforked) {
         _PyPth_Lock();
         _PyPth_thread *thread = _PyPth_FindThread(ident);
         if (thread != NULL) {
-            thread->pooled = 0;
+            (void)strncpy(thread->name, name, PTH_NAME - 1);
         }
         _PyPth_Unlock();
     }
+}
+
+// The name that a thread gets which the calling one starts (pthread_setname_np(3)).
+static void
+inherited_name(char name[PTH_NAME])
+{
+    if (_PyPth_self != NULL) {
+        memcpy(name, _PyPth_self->name, PTH_NAME);
+    }
+    else {
+        memset(name, 0, PTH_NAME);
+        (void)syscall(SYS_prctl, PR_GET_NAME, name, 0, 0, 0);
+    }
+}
+
+int
+_PyPth_WriteName(pid_t tid, const char *name)
+{
+    int err = errno, failed = 0;
+    char file[64];
+    (void)snprintf(file, sizeof(file), "/proc/self/task/%d/comm", (int)tid);
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, file, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || syscall(SYS_write, fd, name, strlen(name)) < 0) {
+        failed = errno;
+    }
+    if (fd >= 0) {
+        (void)syscall(SYS_close, fd);
+    }
+    errno = err;
+    return failed;
 }
 
 static void
@@ -547,6 +579,9 @@ run_thread(void *arg)
     _PyPth_thread *self = arg;
     _PyPth_InitKernel(self);
     _PyPth_LeaveRseq();
+    if (self->misnamed) {
+        (void)syscall(SYS_prctl, PR_SET_NAME, self->name, 0, 0, 0);
+    }
     self->out = 1;
     self->on = self;
     self->busy = 1;
@@ -589,12 +624,24 @@ _PyPth_Exit(void *value)
 // Threads whose kernel threads have not begun yet.
 volatile int _PyPth_arriving = 0;
 
-// A job for a thread of the pool.  Locked.
+// A job for a thread of the pool.  Return NULL if it cannot have that name.
+// Locked, but not all the time.
 static _PyPth_thread *
-take_from_pool(void (*func)(void *), void *arg, struct _PyPth_job *job)
+take_from_pool(void (*func)(void *), void *arg, struct _PyPth_job *job,
+               const char *name)
 {
     _PyPth_thread *thread = pool;
     pool = thread->parked_next;
+    if (memcmp(thread->name, name, PTH_NAME) != 0) {
+        _PyPth_Unlock();
+        int err = _PyPth_WriteName(thread->tid, name);
+        _PyPth_Lock();
+        if (err != 0) {
+            put_into_pool(thread);
+            return NULL;
+        }
+        memcpy(thread->name, name, PTH_NAME);
+    }
     npooled--;
     list_remove(&finished, thread);
     thread->func = func;
@@ -647,6 +694,9 @@ _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
     (void)pthread_mutex_lock(&init_lock);
     if (!initialized) {
         find_key_blocks();
+        // Its newline ends it.
+        _PyPth_ReadTask(_PyPth_main.tid, "comm", _PyPth_main.name, PTH_NAME);
+        _PyPth_main.name[strcspn(_PyPth_main.name, "\n")] = '\0';
         initialized = (_PyPth_TakeSignal() == 0 && start_pth() == 0
                        && _PyPth_InitTakeover() == 0);
     }
@@ -655,6 +705,8 @@ _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
     if (!ready) {
         goto error;
     }
+    char name[PTH_NAME];
+    inherited_name(name);
     _PyPth_Lock();
     if (_PyPth_StartMonitor() < 0 || _PyPth_StartSpare() < 0
         || _PyPth_ReserveTimers(_PyPth_nthreads + 1 + MAX_POOLED) < 0)
@@ -665,8 +717,9 @@ _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
     _PyPth_nthreads++;
     _PyPth_MaskStale();
     int alone = (_PyPth_self != NULL && _PyPth_self->alone);
-    if (stacksize == 0 && pool != NULL && !alone) {
-        thread = take_from_pool(func, arg, job);
+    if (stacksize == 0 && pool != NULL && !alone
+        && (thread = take_from_pool(func, arg, job, name)) != NULL)
+    {
         *ident = (Py_uintptr_t)thread->pthread;
         if (job != NULL) {
             job->pthread = thread->pthread;
@@ -679,6 +732,10 @@ _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
     if (thread != NULL) {
         // It inherits what that one has set for its kernel thread.
         thread->alone = alone;
+        memcpy(thread->name, name, PTH_NAME);
+        thread->misnamed = (_PyPth_self != NULL
+                            && memcmp(_PyPth_KernelOf(_PyPth_self)->name, name,
+                                      PTH_NAME) != 0);
         thread->func = func;
         thread->arg = arg;
         thread->job = job;
@@ -828,6 +885,9 @@ after_fork_in_child(void)
         // What it has set for its kernel thread is inherited by all from now on.
         self->alone = 0;
         self->all_next = self->all_prev = NULL;
+        if (_PyPth_KernelOf(self) != self) {
+            (void)syscall(SYS_prctl, PR_SET_NAME, self->name, 0, 0, 0);
+        }
         _PyPth_MaskStale();
         _PyPth_ForgetKernels(self);
     }

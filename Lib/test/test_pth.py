@@ -193,6 +193,53 @@ class IdentityTest(ScriptMixin, unittest.TestCase):
         with open("/proc/self/comm") as f:
             self.assertEqual(f.read(), before)
 
+    def test_a_new_thread_inherits_its_name(self):
+        # Also one whose kernel thread another one has named.
+        out = self.run_ok("""
+            import _thread, ctypes, os, threading
+            libc = ctypes.CDLL(None)
+            libc.pthread_self.restype = ctypes.c_ulong
+            PR_SET_NAME = 15
+            seen = []
+
+            def name():
+                with open(f"/proc/self/task/{threading.get_native_id()}/comm") as f:
+                    return f.read().strip()
+
+            def set_name(new):
+                libc.pthread_setname_np(ctypes.c_ulong(libc.pthread_self()), new)
+
+            # threading.Thread sets the name, from 3.14 on.
+            def in_thread(function):
+                _thread.start_joinable_thread(function).join()
+
+            def parent():
+                seen.append(name())
+                set_name(b"parent")
+                in_thread(child)
+                seen.append(name())
+
+            def child():
+                seen.append(name())
+                libc.prctl(PR_SET_NAME, b"fifteen letters", 0, 0, 0)
+                seen.append(name())
+                pid = os.fork()
+                if pid == 0:
+                    os._exit(name() != "fifteen letters")
+                seen.append(os.waitpid(pid, 0)[1])
+
+            set_name(b"main")
+            for _ in range(3):
+                in_thread(parent)
+                print(*seen)
+                seen.clear()
+            set_name(b"other")
+            in_thread(lambda: print(name()))
+            """)
+        self.assertEqual(
+            out.splitlines(),
+            ["main parent fifteen letters 0 parent"] * 3 + ["other"])
+
     @unittest.skipUnless(hasattr(os, "sched_setaffinity")
                          and len(os.sched_getaffinity(0)) > 1,
                          "needs two processors")
