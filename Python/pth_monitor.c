@@ -62,9 +62,11 @@ static struct pollfd fds[_PyPth_FEW_FDS + 1];
 static nfds_t nfds = 0;
 static PyTime_t deadline = _PyPth_FOREVER;
 
+#ifdef HAVE_PTH_SYSCALLS
 // Streams are checked after so many ticks, see pth_poll.c.
 #define CHECK_TICKS 8
 static int unchecked_ticks = 0;
+#endif
 
 static inline void
 note_slice(_PyPth_thread *thread, PyTime_t t)
