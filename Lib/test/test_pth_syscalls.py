@@ -344,21 +344,25 @@ class TurnsTest(unittest.TestCase):
         # Each waits for its turn by calls that do not block.
         turns = 200
         turn = 0
-        calls = [0, 0]
+        calls = []
 
         def run(me):
             nonlocal turn
             for _ in range(turns):
+                n = 0
                 while turn != me:
-                    calls[me] += 1
+                    n += 1
                     call()
+                calls.append(n)
                 turn = 1 - me
 
         threads = [threading.Thread(target=run, args=(me,)) for me in (0, 1)]
         with threading_helper.start_threads(threads):
             pass
-        # There is room for some thousands in a time slice.
-        self.assertLess(sum(calls), 100 * turns)
+        # There is room for some thousands in a time slice.  Now and then one is
+        # used up where the other thread runs on a kernel thread of its own, which
+        # the kernel makes wait for a processor.
+        self.assertLess(sorted(calls)[turns], 100)
 
     def test_sleep(self):
         self.check(lambda: time.sleep(0))
