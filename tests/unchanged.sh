@@ -1,7 +1,10 @@
 #!/bin/sh
 # Without --with-pth the patched tree builds the same CPython as the pristine one.
 #
-# usage: prove tests/unchanged.sh
+# usage: [CPYTHON_CHANGED=DIR] prove tests/unchanged.sh
+#
+# The patched tree is the pristine one with the overlay, or DIR: a checkout with the
+# series of tools/submission, for instance.
 #
 # Configures both, one after the other below the same directory names, and
 # compares what configure writes, what the compiler gets to see of every C file,
@@ -65,8 +68,13 @@ build() {
 cp -a "$CPYTHON_SRC" "$tmp/src" || die "cannot copy $CPYTHON_SRC"
 build
 mv "$tmp/build" "$tmp/pristine"
-run "$top/tools/overlay" apply "$tmp/src"
-[ "$status" -eq 0 ] || die "$err"
+if [ -n "${CPYTHON_CHANGED-}" ]; then
+    rm -rf "$tmp/src" && cp -a "$CPYTHON_CHANGED" "$tmp/src" ||
+        die "cannot copy $CPYTHON_CHANGED"
+else
+    run "$top/tools/overlay" apply "$tmp/src"
+    [ "$status" -eq 0 ] || die "$err"
+fi
 build
 mv "$tmp/build" "$tmp/overlaid"
 cd "$tmp" || exit 1
