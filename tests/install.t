@@ -103,7 +103,8 @@ else
 fi
 
 # shellcheck disable=SC2046
-embeds "sysconfig" cc "$tmp/embed.c" -I"$prefix/include/python$version" \
+embeds "sysconfig" cc "$tmp/embed.c" \
+    -I"$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')" \
     -L"$prefix/lib" -lpython"$(variable "$python" LDVERSION)" \
     $(variable "$python" LIBS) $(variable "$python" SYSLIBS)
 
