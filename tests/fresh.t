@@ -166,8 +166,8 @@ END
 # interrupt SIGNAL: run check-fresh, and send it that in the middle of a command.
 interrupt() {
     : > "$repo/build/log/fresh-trixie.log"
-    # Not in the background of a shell, which would ignore SIGINT.
-    env --default-signal=INT "$check_fresh" trixie > /dev/null 2>&1 &
+    # Not as the background of a shell, which ignores SIGINT, or as nohup has it.
+    env --default-signal=INT,TERM,HUP "$check_fresh" trixie > /dev/null 2>&1 &
     pid=$!
     until grep -qx started "$repo/build/log/fresh-trixie.log"; do
         kill -0 $pid 2> /dev/null || { diag "check-fresh has ended"; return 1; }
