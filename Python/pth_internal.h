@@ -350,8 +350,9 @@ extern _PyPth_thread *_PyPth_FindThread(unsigned long ident);
 extern int _PyPth_IsFinished(unsigned long ident);
 // Its kernel thread has this name from now on.
 extern void _PyPth_Renamed(unsigned long ident, const char *name);
-// Give it to that of this ID.  Return 0 or an errno value.
+// Give it to that of this ID, or ask for it.  Return 0 or an errno value.
 extern int _PyPth_WriteName(pid_t tid, const char *name);
+extern int _PyPth_ReadName(pid_t tid, char name[PTH_NAME]);
 // Make the thread known to Pth, where it will call func().  Return 0, or -1.
 extern int _PyPth_Spawn(_PyPth_thread *thread);
 // Threads whose kernel threads have not begun yet.

@@ -603,9 +603,7 @@ pthread_getname_np(pthread_t thread, char *buf, size_t len)
     if (tid == 0) {
         return real(pthread_getname_np)(thread, buf, len);
     }
-    _PyPth_ReadTask(tid, "comm", buf, PTH_NAME);
-    buf[strcspn(buf, "\n")] = '\0';
-    return 0;
+    return _PyPth_ReadName(tid, buf);
 }
 
 

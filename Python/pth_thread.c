@@ -507,21 +507,43 @@ inherited_name(char name[PTH_NAME])
     }
 }
 
-int
-_PyPth_WriteName(pid_t tid, const char *name)
+// Read or write the file of the name, by the system call `number`.  Return what
+// that returns, or -errno.
+static long
+access_name(pid_t tid, int flags, long number, void *buf, size_t size)
 {
-    int err = errno, failed = 0;
+    int err = errno;
     char file[64];
     (void)snprintf(file, sizeof(file), "/proc/self/task/%d/comm", (int)tid);
-    int fd = (int)syscall(SYS_openat, AT_FDCWD, file, O_WRONLY | O_CLOEXEC);
-    if (fd < 0 || syscall(SYS_write, fd, name, strlen(name)) < 0) {
-        failed = errno;
-    }
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, file, flags | O_CLOEXEC);
+    long result = fd < 0 ? -errno : syscall(number, fd, buf, size);
     if (fd >= 0) {
+        if (result < 0) {
+            result = -errno;
+        }
         (void)syscall(SYS_close, fd);
     }
     errno = err;
-    return failed;
+    return result;
+}
+
+int
+_PyPth_WriteName(pid_t tid, const char *name)
+{
+    long n = access_name(tid, O_WRONLY, SYS_write, (void *)name,
+                         strlen(name));
+    return n < 0 ? (int)-n : 0;
+}
+
+int
+_PyPth_ReadName(pid_t tid, char name[PTH_NAME])
+{
+    long n = access_name(tid, O_RDONLY, SYS_read, name, PTH_NAME);
+    if (n > 0) {
+        // It ends with a newline.
+        name[n - 1] = '\0';
+    }
+    return n < 0 ? (int)-n : 0;
 }
 
 static void
@@ -547,9 +569,7 @@ wait_in_pool(_PyPth_thread *self)
     // The dynamic linker has locks of its own, with which it calls others.
     int clean = self->pooled && _PyPth_CanLend() && is_clean();
     _PyPth_Lock();
-    if (!clean || !self->pooled || npooled >= MAX_POOLED
-        || _PyPth_nthreads == 1)
-    {
+    if (!clean || npooled >= MAX_POOLED || _PyPth_nthreads == 1) {
         _PyPth_Unlock();
         return 0;
     }
@@ -694,9 +714,8 @@ _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
     (void)pthread_mutex_lock(&init_lock);
     if (!initialized) {
         find_key_blocks();
-        // Its newline ends it.
-        _PyPth_ReadTask(_PyPth_main.tid, "comm", _PyPth_main.name, PTH_NAME);
-        _PyPth_main.name[strcspn(_PyPth_main.name, "\n")] = '\0';
+        // Where it cannot be read, a new thread keeps what it begins with.
+        (void)_PyPth_ReadName(_PyPth_main.tid, _PyPth_main.name);
         initialized = (_PyPth_TakeSignal() == 0 && start_pth() == 0
                        && _PyPth_InitTakeover() == 0);
     }

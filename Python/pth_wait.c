@@ -1189,8 +1189,8 @@ _PyPth_HasOtherGIL(_PyPth_thread *thread)
 PyTime_t
 _PyPth_SliceOf(struct _gil_runtime_state *gil)
 {
-    // _PyEval_SetSwitchInterval() takes whatever fits.
-    unsigned long us = gil != NULL ? gil->interval : DEFAULT_SLICE;
+    // _PyEval_SetSwitchInterval() takes whatever fits, 0, too.
+    unsigned long us = gil != NULL ? Py_MAX(gil->interval, 1) : DEFAULT_SLICE;
     return us <= PyTime_MAX / 1000 ? (PyTime_t)us * 1000 : PyTime_MAX;
 }
 

@@ -37,13 +37,7 @@ new_files() {
 
 # The files of CPython that the overlay reads: all that it needs of a tree.
 slim=$tmp/slim
-(
-    mkdir "$slim" && cd "$CPYTHON_SRC" &&
-    # No file of the overlay has a space in its name.
-    # shellcheck disable=SC2046
-    cp -a --parents configure aclocal.m4 Include/patchlevel.h \
-        $(patched_files "$repo") "$slim"
-) || die "cannot copy $CPYTHON_SRC"
+slim_copy "$repo" "$slim"
 
 # A fresh slim tree in $1.
 slim_tree() {

@@ -17,6 +17,7 @@ patched_files() {
 slim_copy() {
     (
         mkdir "$2" && cd "$CPYTHON_SRC" &&
+        # No file of the overlay has a space in its name.
         # shellcheck disable=SC2046
         cp -a --parents configure aclocal.m4 Include/patchlevel.h \
             $(patched_files "$1") "$2"

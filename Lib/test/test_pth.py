@@ -736,50 +736,41 @@ class SliceTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out, "True True")
 
-    def test_switch_interval_that_never_ends(self):
-        # Longer than can be counted in nanoseconds.
-        out = self.run_ok("""
-            import sys, threading, time
-            sys.setswitchinterval(1e10)
+    def turns(self, prepare, n, seconds):
+        """How often n threads that compute for so long take turns, after prepare."""
+        return int(self.run_ok(textwrap.dedent(prepare) + textwrap.dedent(f"""
+            import threading, time
             turns = []
 
             def burn(i):
-                end = time.monotonic() + 0.1
+                end = time.monotonic() + {seconds}
                 while time.monotonic() < end:
                     if turns[-1:] != [i]:
                         turns.append(i)
 
-            threads = [threading.Thread(target=burn, args=(i,)) for i in range(3)]
+            threads = [threading.Thread(target=burn, args=(i,)) for i in range({n})]
             for t in threads:
                 t.start()
             for t in threads:
                 t.join()
-            print(len(turns) <= 4)
-            """)
-        self.assertEqual(out, "True")
+            print(len(turns))
+            """)))
+
+    def test_switch_interval_that_never_ends(self):
+        # Longer than can be counted in nanoseconds.
+        self.assertLessEqual(self.turns("""
+            import sys
+            sys.setswitchinterval(1e10)
+            """, n=3, seconds=0.1), 4)
 
     def test_switch_interval_of_an_interpreter(self):
         # It is that of its own GIL.
-        out = self.run_ok("""
-            import _interpreters, sys, threading, time
+        self.assertGreater(self.turns("""
+            import _interpreters, sys
             interp = _interpreters.create("isolated")
             _interpreters.exec(interp, "import sys; sys.setswitchinterval(1000)")
-            turns = []
-
-            def burn(i):
-                end = time.monotonic() + 0.2
-                while time.monotonic() < end:
-                    if turns[-1:] != [i]:
-                        turns.append(i)
-
-            threads = [threading.Thread(target=burn, args=(i,)) for i in range(2)]
-            for t in threads:
-                t.start()
-            for t in threads:
-                t.join()
-            print(sys.getswitchinterval(), len(turns) > 5)
-            """)
-        self.assertEqual(out, "0.005 True")
+            assert sys.getswitchinterval() == 0.005
+            """, n=2, seconds=0.2), 5)
 
     def test_interpreters_come_and_go(self):
         # Their GILs were waited for, and are memory of others then.
@@ -1155,7 +1146,6 @@ class StateTest(ScriptMixin, unittest.TestCase):
             print('done')
             """)
         self.assertEqual(out, "done")
-
 
     def test_exit_beside_a_thread_that_waits_for_the_gil_in_the_kernel(self):
         # It has been promised the GIL, and ends when it has it.
@@ -1776,7 +1766,6 @@ class ForkTest(ScriptMixin, unittest.TestCase):
             for t in ts: t.join()
             """)
         self.assertEqual(out.split(), ["0"] * 4)
-
 
     def test_fork_in_a_thread_that_has_set_something_for_its_kernel_thread(self):
         out = self.run_ok("""

@@ -131,8 +131,6 @@ class BlockingTest(unittest.TestCase):
         self.assertEqual(sorted(got.get() for _ in range(20)),
                          [bytes([i]) for i in range(20)])
 
-
-
     def test_sleep_of_centuries(self):
         # More nanoseconds than fit.
         code = textwrap.dedent("""

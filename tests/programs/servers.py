@@ -174,10 +174,10 @@ def run_system_module_tests(program, module, package):
             check=True, capture_output=True, text=True).stdout.strip()
 
     need_packages()
-    system = "/usr/bin/python3"
-    if not os.path.exists(system) or version(system) != version(PYTHON):
+    system, ours = "/usr/bin/python3", version(PYTHON)
+    if not os.path.exists(system) or version(system) != ours:
         print(f"1..0 # SKIP the distribution's {module} is not compiled for "
-              f"Python {version(PYTHON)}")
+              f"Python {ours}")
         return 0
     if not os.path.exists(f"{SYSTEM_PACKAGES}/{module}"):
         sys.exit(f"{module} is missing: install the package {package}, "

@@ -8,7 +8,6 @@ import tap
 
 from gi.repository import Gio, GLib
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 THREADS = 8
 
 
