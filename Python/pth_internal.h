@@ -116,6 +116,9 @@ typedef struct _PyPth_thread {
     struct _gil_runtime_state *gil;       // that it has taken last
     char parks;                   // drops the GIL to wait for a lock, for no call
     char long_calls;              // above 0: one of its last ones took long
+    char blocks;                  // above 0: it did not compute
+    char made_room;               // for those who wait, in this one,
+    unsigned long switches_then;  // and _PyPth_switches then
     char in_call;                 // is in one,
 #define PTH_CALLS 1
 #define PTH_WAITED 2              // where it waits in the backend, if at all
@@ -429,6 +432,10 @@ extern volatile int _PyPth_slice_expired;
 // See _PyPth_GILDropped().
 extern uint64_t _PyPth_long_ticks;
 extern volatile int _PyPth_time_calls;
+// The thread is in a call without the GIL that was timed, and takes long.
+extern int _PyPth_IsInLongCall(_PyPth_thread *thread);
+// The call that it is in is a long one, in which it computes or `blocks`.
+extern void _PyPth_CallIsLong(_PyPth_thread *thread, int blocks);
 
 // The calling thread, which is out, comes in when it is its turn.
 extern void _PyPth_TakeTurn(_PyPth_thread *self);

@@ -149,10 +149,13 @@ look(void)
     int taken = 0, overdue = 0;
     if (others) {
         overdue = (t - slice_start >= slice || _PyPth_SomeoneComputes());
-        if (stuck && (thread->nogil
-                      || (asked != 0
-                          && (t - asked >= slice || !computes()))))
+        if ((stuck && !thread->nogil && asked != 0
+             && (t - asked >= slice || !computes()))
+            || (thread->nogil && (stuck || _PyPth_IsInLongCall(thread))))
         {
+            if (thread->nogil) {
+                _PyPth_CallIsLong(thread, !computes());
+            }
             taken = _PyPth_TakeOver() == 0;
         }
         else if (_PyPth_several_gils && !thread->nogil

@@ -577,6 +577,7 @@ wait_in_pool(_PyPth_thread *self)
     self->has_altstack = 0;
     self->has_pending = 0;
     self->long_calls = 0;
+    self->blocks = 0;
     self->gil = NULL;
     self->func = NULL;
     int detached = finish(self);

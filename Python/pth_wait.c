@@ -587,6 +587,13 @@ _PyPth_WakeThread(_PyPth_thread *thread, _PyPth_result result)
     _PyPth_MakeReady(thread);
 }
 
+// For a descriptor or a deadline, which somebody has to look after.
+static inline int
+someone_waits(void)
+{
+    return ntimers > 0 || _PyPth_nfds_waiting > 0;
+}
+
 int
 _PyPth_LookAround(int slice_ended)
 {
@@ -596,7 +603,7 @@ _PyPth_LookAround(int slice_ended)
     if (signals != signals_told) {
         tell_signals();
     }
-    if (ntimers > 0 || _PyPth_nfds_waiting > 0) {
+    if (someone_waits()) {
         PyTime_t now = _PyPth_Now();
         wake_timers(now);
 #ifdef HAVE_PTH_SYSCALLS
@@ -1066,6 +1073,10 @@ volatile int _PyPth_time_calls = 0;
 // After a long one a thread makes room for so many calls that are not.
 #define LONG_CALLS 32
 
+// After one that blocked it makes room for those who wait, too, until nobody
+// has run in so many calls.
+#define BLOCKING_CALLS 8
+
 // The call that the thread has made without the GIL is over.
 static inline void
 end_call(_PyPth_thread *self)
@@ -1078,8 +1089,28 @@ end_call(_PyPth_thread *self)
     else if (self->in_call && self->long_calls > 0) {
         self->long_calls--;
     }
+    if (self->made_room) {
+        self->made_room = 0;
+        self->blocks = _PyPth_switches != self->switches_then
+                       ? BLOCKING_CALLS : self->blocks - 1;
+    }
     self->in_call = 0;
     self->dropped_at = 0;
+}
+
+int
+_PyPth_IsInLongCall(_PyPth_thread *thread)
+{
+    uint64_t since = thread->dropped_at;
+    return thread->in_call == PTH_CALLS && since != 0
+           && _PyPth_ReadTicks() - since > _PyPth_long_ticks;
+}
+
+void
+_PyPth_CallIsLong(_PyPth_thread *thread, int blocks)
+{
+    thread->long_calls = LONG_CALLS + 1;
+    thread->blocks = blocks ? BLOCKING_CALLS : 0;
 }
 
 static _PyPth_cond *waited_gils;
@@ -1264,10 +1295,13 @@ _PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
                 // The backend does not block.
             }
             else if (self->long_calls > 0
-                     && (woken_head != NULL || nready > 0))
+                     && (woken_head != NULL || nready > 0
+                         || (self->blocks > 0 && someone_waits())))
             {
                 _PyPth_Lock();
                 if (_PyPth_IsCurrent()) {
+                    self->made_room = (self->blocks > 0);
+                    self->switches_then = _PyPth_switches;
                     _PyPth_MakeRoom(self);
                 }
                 else {
