@@ -237,7 +237,7 @@ __asm__(
     ".size _PyPth_Park, .-_PyPth_Park\n\t"
 );
 
-#ifndef _Py_ADDRESS_SANITIZER     // which has a vfork() of its own
+#ifndef _Py_ADDRESS_SANITIZER     // see pth_syscalls.c
 __asm__(
     ".p2align 4\n\t"
     ".globl vfork\n\t"

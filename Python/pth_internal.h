@@ -47,6 +47,15 @@ typedef enum {
     PTH_AWAITING,                 // in pth_cond_await()
 } _PyPth_place;
 
+// A function that goes on on another stack, and does not come back.  Where that
+// is said, AddressSanitizer forgets what it knows of the stack that the thread
+// has, which a stub's is not.
+#ifdef _Py_ADDRESS_SANITIZER
+#  define PTH_LEAVES
+#else
+#  define PTH_LEAVES _Py_NO_RETURN
+#endif
+
 #define PTH_NAME 16               // Linux, TASK_COMM_LEN
 
 // One record a Python thread.  See the table of states in docs/design.md.
@@ -265,7 +274,7 @@ extern int _PyPth_TakeOver(void);
 extern void _PyPth_Arrived(_PyPth_thread *self);
 // Make the thread run on the kernel thread that calls this, which is on a
 // stack of its own.
-extern void _Py_NO_RETURN _PyPth_RunOn(_PyPth_thread *thread);
+extern void PTH_LEAVES _PyPth_RunOn(_PyPth_thread *thread);
 // Give the calling kernel thread a record: for the thread that initializes
 // Python.
 extern void _PyPth_InitKernel(_PyPth_thread *self);

@@ -213,6 +213,8 @@ sleep_ns(long ns)
 static void
 rest(long ns)
 {
+    // What it waited for has come before its time: the next may be a stream.
+    static int came = 0;
     // Threads that come in all the time look for these themselves.
     if (brisk || (nfds == 0 && deadline == _PyPth_FOREVER)
         || ns <= _PyPth_POLL_NS)
@@ -220,14 +222,26 @@ rest(long ns)
         sleep_ns(ns);
         return;
     }
-    sleep_ns(_PyPth_POLL_NS);
-    PyTime_t left = ns - _PyPth_POLL_NS;
+    PyTime_t left = ns;
+    if (came) {
+        sleep_ns(_PyPth_POLL_NS);
+        left -= _PyPth_POLL_NS;
+    }
+    came = 0;
     if (deadline != _PyPth_FOREVER) {
-        left = Py_MIN(left, deadline - _PyPth_Now());
+        PyTime_t until = deadline - _PyPth_Now();
+        if (until < left) {
+            left = until;
+            came = 1;
+        }
     }
     if (left > 0) {
         struct timespec ts = {0, (long)left};
-        (void)syscall(SYS_ppoll, fds, nfds, &ts, NULL, (size_t)(_NSIG / 8));
+        if (syscall(SYS_ppoll, fds, nfds, &ts, NULL, (size_t)(_NSIG / 8))
+            != 0)
+        {
+            came = 1;
+        }
     }
 }
 

@@ -664,7 +664,7 @@ _PyPth_Arrived(_PyPth_thread *self)
     }
 }
 
-void _Py_NO_RETURN
+void PTH_LEAVES
 _PyPth_RunOn(_PyPth_thread *thread)
 {
     // What is saved here is never used.
@@ -796,12 +796,11 @@ change_kernel(_PyPth_thread *self, _PyPth_thread *on)
     at_home(self, on);
 }
 
-// The current thread runs on its own kernel thread: another one becomes the
-// carrier.  The same.
+// The current thread runs on its own kernel thread: `next`, or nobody if that is
+// NULL, becomes the carrier.  The same.
 static void
-leave_to_other(_PyPth_thread *self, char *stub)
+leave_to_other(_PyPth_thread *self, _PyPth_thread *next, char *stub)
 {
-    _PyPth_thread *next = next_carrier();
     set_out(self, self, stub);
     if (next != NULL) {
         hand_over(next);
@@ -838,7 +837,7 @@ _PyPth_GoHome(_PyPth_thread *self)
             leave_carrier(self, self, stub);
         }
         else {
-            leave_to_other(self, stub);
+            leave_to_other(self, next_carrier(), stub);
         }
     }
     _PyPth_LockSlowly();
@@ -860,7 +859,7 @@ _PyPth_MakeRoom(_PyPth_thread *self)
         leave_carrier(self, on, stub);
     }
     else {
-        leave_to_other(self, stub);
+        leave_to_other(self, on, stub);
     }
     _PyPth_inside = 0;
     errno = err;

@@ -331,10 +331,17 @@ is_clean(void)
     }
     const uint32_t *desc = key_blocks_desc;
     for (pthread_key_t key = 0; key < PTHREAD_KEYS_MAX; key++) {
-        if (desc != NULL && key_blocks(desc)[key / BLOCK_KEYS] == NULL) {
-            key += BLOCK_KEYS - 1;
+        if (desc != NULL) {
+            const key_data *block = key_blocks(desc)[key / BLOCK_KEYS];
+            if (block == NULL) {
+                key += BLOCK_KEYS - 1;
+                continue;
+            }
+            if (block[key % BLOCK_KEYS].data == NULL) {
+                continue;
+            }
         }
-        else if (pthread_getspecific(key) != NULL) {
+        if (pthread_getspecific(key) != NULL) {
             if (!_PyPth_tss_keys[key]) {
                 return 0;
             }
@@ -562,14 +569,24 @@ release_kept(struct _PyPth_job *job)
     }
 }
 
+// Or there is nobody who could start another thread.
+static inline int
+pool_is_full(void)
+{
+    return npooled >= MAX_POOLED || _PyPth_nthreads == 1;
+}
+
 // Wait for another job.  Return false if the thread shall leave instead.
 static int
 wait_in_pool(_PyPth_thread *self)
 {
+    if (!self->pooled || !_PyPth_CanLend() || pool_is_full()) {
+        return 0;
+    }
     // The dynamic linker has locks of its own, with which it calls others.
-    int clean = self->pooled && _PyPth_CanLend() && is_clean();
+    int clean = is_clean();
     _PyPth_Lock();
-    if (!clean || npooled >= MAX_POOLED || _PyPth_nthreads == 1) {
+    if (!clean || pool_is_full()) {
         _PyPth_Unlock();
         return 0;
     }

@@ -733,7 +733,7 @@ idle(_PyPth_thread *self)
 }
 
 // The thread has ended, and somebody else is ready: leave Pth.
-static void _Py_NO_RETURN
+static void PTH_LEAVES
 leave_pth(_PyPth_thread *self)
 {
     (void)pth_mutex_release(&self->mutex);

@@ -1635,6 +1635,7 @@ class StackTest(ScriptMixin, unittest.TestCase):
             threading.stack_size(size)
             self.assertEqual(run_threads(3, lambda i: i), [0, 1, 2])
 
+    @support.skip_if_sanitizer("ends the process without memory", address=True)
     def test_no_memory_for_a_stack(self):
         out = self.run_ok("""
             import resource, threading
@@ -1846,6 +1847,7 @@ class WatchdogTest(ScriptMixin, unittest.TestCase):
                 self.assertIn("Timeout (0:00:00.100000)!", err)
                 self.assertIn("in compute", err)
 
+    @support.skip_if_sanitizer("faulthandler reads what others may free", address=True)
     def test_dumps_end_no_wait(self):
         out = self.run_ok("""
             import faulthandler, os, select, socket, tempfile, threading, time
