@@ -36,14 +36,19 @@ syscall(long number, ...)
         arg[i] = va_arg(list, long);
     }
     va_end(list);
+    long (*real)(long, ...) = dlsym(RTLD_NEXT, "syscall");
     if (next_signal != 0
         && (number == SYS_ppoll || number == SYS_epoll_pwait2))
     {
+        /* Not before one of the monitor's, which blocks all signals. */
+        unsigned long long mask = 0;
+        (void)real(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, sizeof(mask));
         int signum = next_signal;
-        next_signal = 0;
-        came_in = number == SYS_ppoll ? "ppoll" : "epoll_pwait2";
-        raise(signum);
+        if ((mask >> (signum - 1) & 1) == 0) {
+            next_signal = 0;
+            came_in = number == SYS_ppoll ? "ppoll" : "epoll_pwait2";
+            raise(signum);
+        }
     }
-    long (*real)(long, ...) = dlsym(RTLD_NEXT, "syscall");
     return real(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
 }
