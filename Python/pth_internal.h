@@ -125,13 +125,13 @@ typedef struct _PyPth_thread {
     struct _gil_runtime_state *gil;       // that it has taken last
     char parks;                   // drops the GIL to wait for a lock, for no call
     char long_calls;              // above 0: one of its last ones took long
-    char blocks;                  // above 0: it did not compute
-    char made_room;               // for those who wait, in this one,
-    unsigned long switches_then;  // and _PyPth_switches then
+    char blocks;                  // above 0: that did not compute
+    char made_room;               // it has, in this one
     char in_call;                 // is in one,
 #define PTH_CALLS 1
 #define PTH_WAITED 2              // where it waits in the backend, if at all
     uint64_t dropped_at;          // when it began, in ticks, or 0
+    unsigned long switches_then;  // _PyPth_switches when it made room
 
     /* The thread itself (pth_thread.c) */
     struct _PyPth_thread *all_next, *all_prev;

@@ -149,13 +149,13 @@ look(void)
     int taken = 0, overdue = 0;
     if (others) {
         overdue = (t - slice_start >= slice || _PyPth_SomeoneComputes());
-        if ((stuck && !thread->nogil && asked != 0
-             && (t - asked >= slice || !computes()))
-            || (thread->nogil && (stuck || _PyPth_IsInLongCall(thread))))
+        if (thread->nogil && (stuck || _PyPth_IsInLongCall(thread))) {
+            _PyPth_CallIsLong(thread, !computes());
+            taken = _PyPth_TakeOver() == 0;
+        }
+        else if (stuck && asked != 0
+                 && (t - asked >= slice || !computes()))
         {
-            if (thread->nogil) {
-                _PyPth_CallIsLong(thread, !computes());
-            }
             taken = _PyPth_TakeOver() == 0;
         }
         else if (_PyPth_several_gils && !thread->nogil
@@ -222,26 +222,19 @@ rest(long ns)
         sleep_ns(ns);
         return;
     }
-    PyTime_t left = ns;
     if (came) {
         sleep_ns(_PyPth_POLL_NS);
-        left -= _PyPth_POLL_NS;
+        ns -= _PyPth_POLL_NS;
     }
-    came = 0;
+    PyTime_t left = ns;
     if (deadline != _PyPth_FOREVER) {
-        PyTime_t until = deadline - _PyPth_Now();
-        if (until < left) {
-            left = until;
-            came = 1;
-        }
+        left = Py_MIN(left, deadline - _PyPth_Now());
     }
+    came = (left < ns);
     if (left > 0) {
         struct timespec ts = {0, (long)left};
-        if (syscall(SYS_ppoll, fds, nfds, &ts, NULL, (size_t)(_NSIG / 8))
-            != 0)
-        {
-            came = 1;
-        }
+        came |= syscall(SYS_ppoll, fds, nfds, &ts, NULL,
+                        (size_t)(_NSIG / 8)) != 0;
     }
 }
 

@@ -1077,13 +1077,19 @@ volatile int _PyPth_time_calls = 0;
 // has run in so many calls.
 #define BLOCKING_CALLS 8
 
+int
+_PyPth_IsInLongCall(_PyPth_thread *thread)
+{
+    uint64_t since = thread->dropped_at;
+    return thread->in_call == PTH_CALLS && since != 0
+           && _PyPth_ReadTicks() - since > _PyPth_long_ticks;
+}
+
 // The call that the thread has made without the GIL is over.
 static inline void
 end_call(_PyPth_thread *self)
 {
-    if (self->in_call == PTH_CALLS && self->dropped_at != 0
-        && _PyPth_ReadTicks() - self->dropped_at > _PyPth_long_ticks)
-    {
+    if (_PyPth_IsInLongCall(self)) {
         self->long_calls = LONG_CALLS;
     }
     else if (self->in_call && self->long_calls > 0) {
@@ -1098,17 +1104,10 @@ end_call(_PyPth_thread *self)
     self->dropped_at = 0;
 }
 
-int
-_PyPth_IsInLongCall(_PyPth_thread *thread)
-{
-    uint64_t since = thread->dropped_at;
-    return thread->in_call == PTH_CALLS && since != 0
-           && _PyPth_ReadTicks() - since > _PyPth_long_ticks;
-}
-
 void
 _PyPth_CallIsLong(_PyPth_thread *thread, int blocks)
 {
+    // If nobody timed it, end_call() takes it for a short one.
     thread->long_calls = LONG_CALLS + 1;
     thread->blocks = blocks ? BLOCKING_CALLS : 0;
 }
