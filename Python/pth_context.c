@@ -107,7 +107,8 @@ swapcontext(ucontext_t *from, const ucontext_t *to)
     if (!saved) {
         // setcontext() would set the mask that was in force when the context
         // was made.
-        ((ucontext_t *)to)->uc_sigmask = _PyPth_carrier->kmask;
+        memcpy(&((ucontext_t *)to)->uc_sigmask, &_PyPth_carrier->kmask,
+               sizeof(_PyPth_carrier->kmask));
     }
     from->uc_mcontext.gregs[REG_RIP] = MARK;
     void **sp = (void **)&from->uc_mcontext.gregs[REG_RSP];

@@ -58,6 +58,10 @@ typedef enum {
 
 #define PTH_NAME 16               // Linux, TASK_COMM_LEN
 
+// Sets of signals are as the kernel has them, a bit a signal: a sigset_t of the
+// C library begins with that, and has room for 1,024.
+#define PTH_SIGNAL_BIT(signum) ((uint64_t)1 << ((signum) - 1))
+
 // One record a Python thread.  See the table of states in docs/design.md.
 typedef struct _PyPth_thread {
     /* Kernel threads (pth_takeover.c) */
@@ -83,7 +87,7 @@ typedef struct _PyPth_thread {
     char *stub;                   // the stack that stands for it while it is
                                   // out, or NULL
     pid_t tid;                    // the ID of its kernel thread
-    sigset_t kmask;               // the signal mask of that, as we know it
+    uint64_t kmask;               // the signal mask of that, as we know it
     struct _PyPth_thread *alt_owner;  // whose alternate stack it has
 
     /* The scheduler's view (pth_wait.c) */
@@ -146,9 +150,8 @@ typedef struct _PyPth_thread {
     struct _PyPth_thread *parked_next;
 
     /* Signals (pth_signal.c) */
-    sigset_t sigmask;             // its mask
-    sigset_t pending;             // sent to it while it was not running,
-    char has_pending;             // if any ever was
+    uint64_t sigmask;             // its mask
+    uint64_t pending;             // sent to it while it was not running
     char deliver;                 // its handlers shall run
     uint64_t waits_at_home;       // sent to its kernel thread, which blocks them
     stack_t altstack;             // its alternate stack,
@@ -229,7 +232,7 @@ extern int _PyPth_InitTakeover(void);
 // See that there is a spare kernel thread.  Return 0, or -1 and errno.
 extern int _PyPth_StartSpare(void);
 // The mask of all threads has changed.
-extern void _PyPth_SetSpareMask(const sigset_t *mask);
+extern void _PyPth_SetSpareMask(uint64_t mask);
 // Can threads be scheduled by Pth at all?
 extern int _PyPth_lends;
 static inline int
@@ -320,7 +323,7 @@ extern int _PyPth_IsForFirst(int signum, const siginfo_t *info,
 extern void _PyPth_FreeWanted(void);
 // Make the mask and the alternate stack of the kernel thread those of the
 // thread that runs on it.
-extern void _PyPth_SetKernelMask(_PyPth_thread *kernel, const sigset_t *mask);
+extern void _PyPth_SetKernelMask(_PyPth_thread *kernel, uint64_t mask);
 extern void _PyPth_SetAltstack(_PyPth_thread *kernel, _PyPth_thread *thread);
 // The top of a stack for a kernel thread to park on, for ever, or NULL.  Locked.
 extern void *_PyPth_NewPark(void);
@@ -466,6 +469,13 @@ extern int _PyPth_StartMonitor(void);
 #define _PyPth_SLEEPS 1
 extern volatile int _PyPth_monitor_sleeps;
 extern void _PyPth_WakeMonitor(void);
+static inline void
+_PyPth_TellMonitor(void)
+{
+    if (_PyPth_monitor_sleeps == _PyPth_SLEEPS) {
+        _PyPth_WakeMonitor();
+    }
+}
 // In the child of a fork.
 extern void _PyPth_ForgetMonitor(void);
 
@@ -523,10 +533,12 @@ extern void _PyPth_SendSignal(pid_t tid, _PyPth_thread *kernel);
 #define _PyPth_INTERRUPT ((_PyPth_thread *)1)
 // It has come (pth_takeover.c).
 extern void _PyPth_Kicked(void);
+// Does the kernel thread wait in the kernel for all, and is not to any more?
+extern int _PyPth_IsKicked(pid_t tid);
 extern void _PyPth_EndCall(ucontext_t *context);
 extern void _PyPth_Expelled(_PyPth_thread *kernel, ucontext_t *context);
-// The mask of the kernel thread, with all unused bits 0.
-extern void _PyPth_GetSignalMask(sigset_t *mask);
+// The mask of the kernel thread.
+extern uint64_t _PyPth_GetSignalMask(void);
 // The calling thread has changed its mask.
 extern void _PyPth_MaskChanged(void);
 // Threads have come or gone: the shared mask has to be made anew.
@@ -565,9 +577,11 @@ extern int _PyPth_InterruptMain(void);
 // thread, and what is pending for it alone with it.
 extern void _PyPth_TakeSignalsHome(void);
 // Does `thread` let one of these signals through?
-extern int _PyPth_TakesSignal(_PyPth_thread *thread, const sigset_t *set);
+extern int _PyPth_TakesSignal(_PyPth_thread *thread, uint64_t set);
 // Take the backend's signal out of a mask that is to be blocked.
 extern void _PyPth_UnblockSignal(sigset_t *mask);
+// All signals but what _PyPth_SendSignal() sends.
+extern uint64_t _PyPth_AllOtherSignals(void);
 // sigaction() of the program for the backend's signal.  Programs set all
 // signals to SIG_DFL, and this one would end them: it is only noted.  Return
 // false if `signum` is another one, or not ours yet.

@@ -11,7 +11,6 @@
 
 #include "pth_internal.h"
 
-#include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -19,7 +18,8 @@
 // as soon as one is due, but not sooner than _PyPth_POLL_NS after the last time.
 // A thread that blocks is found out after one to two of these.
 #define TICK_NS 1000000
-// It goes to sleep after so many looks that had nothing to look after.
+// It goes to sleep after so many looks that had nothing to look after, but for
+// descriptors and deadlines: the kernel does that.
 #define QUIET_TICKS 20
 // While threads hand over to each other all the time, and so many looks have
 // found nothing to do, it naps in between: a look costs 20 us of the other
@@ -29,6 +29,7 @@
 #define NAP_NS 20000000
 
 static int has_monitor = 0;
+static volatile pid_t monitor_tid = 0;
 volatile int _PyPth_monitor_sleeps = 0;
 #define NAPS 2
 
@@ -38,8 +39,7 @@ _PyPth_WakeMonitor(void)
     if (_PyPth_monitor_sleeps
         && _Py_atomic_exchange_int((int *)&_PyPth_monitor_sleeps, 0) != 0)
     {
-        (void)_PyPth_Futex((int *)&_PyPth_monitor_sleeps, FUTEX_WAKE_PRIVATE,
-                           1, NULL);
+        _PyPth_SendSignal(monitor_tid, _PyPth_INTERRUPT);
     }
 }
 
@@ -92,7 +92,8 @@ computes(void)
     return end != NULL && end[1] == ' ' && end[2] == 'R';
 }
 
-// Look once.  Return true if there is something to watch.
+// Look once.  Return true if there is something to watch, but for descriptors
+// and deadlines.
 static int
 look(void)
 {
@@ -143,9 +144,9 @@ look(void)
     // Before somebody takes over, and the lock with it.
     nfds = _PyPth_CopyFds(fds);
     deadline = _PyPth_FirstDeadline();
+    int waits = nfds > 0 || deadline != _PyPth_FOREVER;
     int watch = gils > 0 || late || _PyPth_nwanting > 0 || _PyPth_masks_differ
-                || _PyPth_deferred || deadline != _PyPth_FOREVER
-                || _PyPth_nfds_waiting > 0;
+                || _PyPth_deferred;
     int taken = 0, overdue = 0;
     if (others) {
         overdue = (t - slice_start >= slice || _PyPth_SomeoneComputes());
@@ -179,7 +180,7 @@ look(void)
             _PyPth_EndSliceOf(thread, 1);
         }
     }
-    else if (!stuck || !thread->nogil || !watch) {
+    else if (!stuck || !thread->nogil || !(watch || waits)) {
         idle_looks = 0;
     }
     else if (++idle_looks > QUIET_TICKS) {
@@ -188,7 +189,7 @@ look(void)
         idle_looks = 0;
         taken = _PyPth_TakeOver() == 0;
     }
-    calm = (watch || overdue) ? 0 : calm + brisk;
+    calm = (watch || waits || overdue) ? 0 : calm + brisk;
     seen = thread;
     if (taken) {
         // The new carrier has the lock.
@@ -199,7 +200,7 @@ look(void)
         seen_entries = _PyPth_entries;
         _PyPth_Unlock();
     }
-    return watch || others;
+    return watch || others || idle_looks > 0;
 }
 
 static void
@@ -238,18 +239,26 @@ rest(long ns)
     }
 }
 
-// Until _PyPth_WakeMonitor(), or for that long.
+// Until _PyPth_WakeMonitor(), or something has come of what it waits for, or for
+// `ns` nanoseconds.  Return false if that long.
+static int
+sleep_until_told(struct pollfd *fds, nfds_t nfds, PyTime_t ns)
+{
+    struct timespec ts = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+    uint64_t mask = _PyPth_AllOtherSignals();
+    int ended = syscall(SYS_ppoll, fds, nfds, ns != _PyPth_FOREVER ? &ts : NULL,
+                        &mask, sizeof(mask)) != 0;
+    _PyPth_monitor_sleeps = 0;
+    return ended;
+}
+
 static void
 nap(void)
 {
-    struct timespec ts = {0, NAP_NS};
     _Py_atomic_store_int((int *)&_PyPth_monitor_sleeps, NAPS);
-    if (_PyPth_Futex((int *)&_PyPth_monitor_sleeps, FUTEX_WAIT_PRIVATE, NAPS,
-                     &ts) != -ETIMEDOUT)
-    {
+    if (sleep_until_told(NULL, 0, NAP_NS)) {
         calm = 0;
     }
-    _PyPth_monitor_sleeps = 0;
 }
 
 static void
@@ -270,6 +279,7 @@ static void *
 watch(void *Py_UNUSED(arg))
 {
     (void)pthread_setname_np(pthread_self(), "pth-monitor");
+    monitor_tid = (pid_t)syscall(SYS_gettid);
     measure_clock();
     int quiet = 0;
     for (;;) {
@@ -292,11 +302,11 @@ watch(void *Py_UNUSED(arg))
             _Py_atomic_store_int((int *)&_PyPth_monitor_sleeps, _PyPth_SLEEPS);
             // Something may have begun just before.
             if (!look()) {
-                while (_PyPth_monitor_sleeps) {
-                    (void)_PyPth_Futex((int *)&_PyPth_monitor_sleeps,
-                                       FUTEX_WAIT_PRIVATE, _PyPth_SLEEPS,
-                                       NULL);
+                PyTime_t ns = deadline;
+                if (ns != _PyPth_FOREVER) {
+                    ns = Py_MAX(ns - _PyPth_Now(), 0);
                 }
+                (void)sleep_until_told(fds, nfds, ns);
             }
             _PyPth_monitor_sleeps = 0;
             quiet = 0;

@@ -653,6 +653,8 @@ _PyPth_InsertFds(_PyPth_thread *thread, struct pollfd *fds, nfds_t nfds,
     errno = err;
     thread->hinted = (thread->fdwaits != NULL);
     _PyPth_nfds_waiting += nfds;
+    // It may have to look after them from now on.
+    _PyPth_TellMonitor();
     return 0;
 }
 

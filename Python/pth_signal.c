@@ -31,6 +31,10 @@ static char shared_stale = 1;
 static struct sigaction user_action;
 static int have_handler = 0;
 
+// The mask stays as it is: the kernel thread may leave the handler for another
+// thread (_PyPth_Expelled()).
+#define HANDLER_FLAGS (SA_RESTART | SA_SIGINFO | SA_NODEFER)
+
 static void
 handler(int Py_UNUSED(signum), siginfo_t *info, void *context)
 {
@@ -49,10 +53,63 @@ handler(int Py_UNUSED(signum), siginfo_t *info, void *context)
     errno = err;
 }
 
+// A signal of the system that nothing uses (signal(7)), for when the backend's
+// cannot be sent: real-time signals need room, of which RLIMIT_SIGPENDING may
+// leave none.  It does not say what it means: do all that it can mean here.
+#define STANDBY SIGSTKFLT
+
+static void
+standby_handler(int Py_UNUSED(signum), siginfo_t *Py_UNUSED(info),
+                void *context)
+{
+    int err = errno;
+    pid_t tid = (pid_t)syscall(SYS_gettid);
+    if (_PyPth_IsKicked(tid)) {
+        _PyPth_Kicked();
+    }
+    for (_PyPth_thread *t = _Py_atomic_load_ptr_acquire(&_PyPth_records);
+         t != NULL; t = t->record_next)
+    {
+        if (t->tid == tid && t->sent_away) {
+            _PyPth_Expelled(t, (ucontext_t *)context);
+            errno = err;
+            return;
+        }
+    }
+    if (_Py_atomic_load_int_relaxed(&_PyRuntime.signals.is_tripped)) {
+        _PyPth_EndCall((ucontext_t *)context);
+    }
+    errno = err;
+}
+
+static void
+send_standby(pid_t tid)
+{
+    struct sigaction sa;
+    if (_PyPth_sys_sigaction(STANDBY, NULL, &sa) != 0) {
+        return;
+    }
+    if (!(sa.sa_flags & SA_SIGINFO) && sa.sa_handler == SIG_DFL) {
+        memset(&sa, 0, sizeof(sa));
+        sa.sa_sigaction = standby_handler;
+        sa.sa_flags = HANDLER_FLAGS;
+        (void)_PyPth_sys_sigaction(STANDBY, &sa, NULL);
+    }
+    if ((sa.sa_flags & SA_SIGINFO) && sa.sa_sigaction == standby_handler) {
+        (void)syscall(SYS_tgkill, getpid(), tid, STANDBY);
+    }
+}
+
 void
 _PyPth_UnblockSignal(sigset_t *mask)
 {
     sigdelset(mask, _PyPth_SIGNAL);
+}
+
+uint64_t
+_PyPth_AllOtherSignals(void)
+{
+    return ~(PTH_SIGNAL_BIT(_PyPth_SIGNAL) | PTH_SIGNAL_BIT(STANDBY));
 }
 
 int
@@ -61,9 +118,7 @@ _PyPth_TakeSignal(void)
     struct sigaction sa;
     memset(&sa, 0, sizeof(sa));
     sa.sa_sigaction = handler;
-    // The mask stays as it is: the kernel thread may leave the handler for
-    // another thread (_PyPth_Expelled()).
-    sa.sa_flags = SA_RESTART | SA_SIGINFO | SA_NODEFER;
+    sa.sa_flags = HANDLER_FLAGS;
     if (_PyPth_sys_sigaction(_PyPth_SIGNAL, &sa,
                              have_handler ? NULL : &user_action) != 0)
     {
@@ -76,8 +131,7 @@ _PyPth_TakeSignal(void)
     // Straight: this is no mask that differs from thread to thread.
     (void)_PyPth_sys_sigmask(SIG_UNBLOCK, &mask, NULL);
     if (_PyPth_self != NULL) {
-        _PyPth_GetSignalMask(&_PyPth_self->sigmask);
-        _PyPth_self->kmask = _PyPth_self->sigmask;
+        _PyPth_self->kmask = _PyPth_self->sigmask = _PyPth_GetSignalMask();
     }
     return 0;
 }
@@ -93,8 +147,12 @@ _PyPth_SendSignal(pid_t tid, _PyPth_thread *kernel)
     info.si_uid = getuid();
     info.si_value.sival_ptr = kernel;
     int err = errno;
-    (void)syscall(SYS_rt_tgsigqueueinfo, info.si_pid, tid, _PyPth_SIGNAL,
-                  &info);
+    if (syscall(SYS_rt_tgsigqueueinfo, info.si_pid, tid, _PyPth_SIGNAL,
+                &info) != 0
+        && errno == EAGAIN)
+    {
+        send_standby(tid);
+    }
     errno = err;
 }
 
@@ -118,12 +176,12 @@ _PyPth_SignalAction(int signum, const struct sigaction *action,
 
 /* Masks */
 
-void
-_PyPth_GetSignalMask(sigset_t *mask)
+uint64_t
+_PyPth_GetSignalMask(void)
 {
-    // The kernel's mask has fewer bits than the C library's.
-    memset(mask, 0, sizeof(*mask));
-    (void)_PyPth_sys_sigmask(SIG_SETMASK, NULL, mask);
+    uint64_t mask = 0;
+    (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &mask, sizeof(mask));
+    return mask;
 }
 
 void
@@ -187,11 +245,7 @@ _PyPth_GetOriginalInfo(int signum, siginfo_t *info)
 static void
 add_pending(_PyPth_thread *thread, int signum, const siginfo_t *info)
 {
-    if (!thread->has_pending) {
-        thread->has_pending = 1;
-        sigemptyset(&thread->pending);
-    }
-    sigaddset(&thread->pending, signum);
+    thread->pending |= PTH_SIGNAL_BIT(signum);
     has_info[signum] = (info != NULL);
     if (info != NULL) {
         infos[signum] = *info;
@@ -202,15 +256,14 @@ void
 _PyPth_DeliverPending(_PyPth_thread *self)
 {
     for (int signum = 1; signum <= SIGRTMAX; signum++) {
-        if (sigismember(&self->pending, signum) != 1
-            || sigismember(&self->sigmask, signum) == 1)
-        {
+        uint64_t bit = PTH_SIGNAL_BIT(signum);
+        if (!(self->pending & ~self->sigmask & bit)) {
             continue;
         }
         siginfo_t info;
         _PyPth_Lock();
-        int pends = sigismember(&self->pending, signum);
-        sigdelset(&self->pending, signum);
+        int pends = (self->pending & bit) != 0;
+        self->pending &= ~bit;
         int known = has_info[signum];
         has_info[signum] = 0;
         info = infos[signum];
@@ -230,7 +283,7 @@ _PyPth_TakeFromHome(_PyPth_thread *self)
     siginfo_t info;
     struct timespec zero = {0, 0};
     for (int signum = 1; signum <= SIGRTMAX; signum++) {
-        uint64_t bit = (uint64_t)1 << (signum - 1);
+        uint64_t bit = PTH_SIGNAL_BIT(signum);
         // It may have been taken; the kernel gives its own before the process's.
         if ((self->waits_at_home & bit)
             && syscall(SYS_rt_sigtimedwait, &bit, &info, &zero, sizeof(bit))
@@ -248,10 +301,9 @@ _PyPth_SendPending(_PyPth_thread *thread)
 {
     thread->deliver = 0;
     for (int signum = 1; signum <= SIGRTMAX; signum++) {
-        if (sigismember(&thread->pending, signum) == 1
-            && sigismember(&thread->sigmask, signum) == 0)
-        {
-            sigdelset(&thread->pending, signum);
+        uint64_t bit = PTH_SIGNAL_BIT(signum);
+        if (thread->pending & ~thread->sigmask & bit) {
+            thread->pending &= ~bit;
             (void)send_signal(thread, _PyPth_carrier->tid, signum,
                               has_info[signum] ? &infos[signum] : NULL);
             has_info[signum] = 0;
@@ -263,9 +315,9 @@ _PyPth_SendPending(_PyPth_thread *thread)
 static char
 any_mask_differs(void)
 {
-    const sigset_t *mask = &_PyPth_self->sigmask;
+    uint64_t mask = _PyPth_self->sigmask;
     for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
-        if (memcmp(&t->sigmask, mask, _NSIG / 8) != 0) {
+        if (t->sigmask != mask) {
             return 1;
         }
     }
@@ -281,22 +333,21 @@ _PyPth_MaskChanged(void)
         return;
     }
     _PyPth_Lock();
-    _PyPth_GetSignalMask(&self->sigmask);
-    _PyPth_KernelOf(self)->kmask = self->sigmask;
+    _PyPth_KernelOf(self)->kmask = self->sigmask = _PyPth_GetSignalMask();
     // Often it has got back the one that it had before, as after a fork().
     _PyPth_masks_differ = _PyPth_nthreads > 1
                           ? !_PyPth_masks_differ || any_mask_differs()
                           : self != _PyPth_first;
     if (!_PyPth_masks_differ) {
-        _PyPth_SetSpareMask(&self->sigmask);
+        _PyPth_SetSpareMask(self->sigmask);
     }
     shared_stale = 1;
     _PyPth_Unlock();
-    if (_PyPth_masks_differ && _PyPth_monitor_sleeps == _PyPth_SLEEPS) {
+    if (_PyPth_masks_differ) {
         // It looks after the signals that others may take.
-        _PyPth_WakeMonitor();
+        _PyPth_TellMonitor();
     }
-    if (self->has_pending) {
+    if (self->pending & ~self->sigmask) {
         _PyPth_DeliverPending(self);
     }
 }
@@ -308,34 +359,24 @@ _PyPth_SharedMask(void)
         return NULL;
     }
     if (shared_stale) {
-        sigfillset(&shared_mask);
-        _PyPth_UnblockSignal(&shared_mask);
+        uint64_t mask = ~PTH_SIGNAL_BIT(_PyPth_SIGNAL);
         for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
             // The kernel thread of one that is out has the thread's mask.
             if (!t->out) {
-                sigset_t mask = shared_mask;
-                sigandset(&shared_mask, &mask, &t->sigmask);
+                mask &= t->sigmask;
             }
         }
+        memcpy(&shared_mask, &mask, sizeof(mask));
         shared_stale = 0;
     }
     return &shared_mask;
 }
 
 int
-_PyPth_TakesSignal(_PyPth_thread *thread, const sigset_t *set)
+_PyPth_TakesSignal(_PyPth_thread *thread, uint64_t set)
 {
-    if (!_PyPth_masks_differ) {
-        // It was let through.
-        return 1;
-    }
-    const sigset_t *mask = &thread->sigmask;
-    for (int signum = 1; signum <= SIGRTMAX; signum++) {
-        if (sigismember(set, signum) == 1 && sigismember(mask, signum) == 0) {
-            return 1;
-        }
-    }
-    return 0;
+    // Where the masks are the same it was let through.
+    return !_PyPth_masks_differ || (set & ~thread->sigmask) != 0;
 }
 
 
@@ -346,7 +387,8 @@ _PyPth_TakesSignal(_PyPth_thread *thread, const sigset_t *set)
 static int
 send_to(_PyPth_thread *thread, int signum, const siginfo_t *info)
 {
-    int blocks = sigismember(&thread->sigmask, signum) == 1;
+    uint64_t bit = PTH_SIGNAL_BIT(signum);
+    int blocks = (thread->sigmask & bit) != 0;
     pid_t tid = 0;
     if (thread->out) {
         // What it blocks would wait on another one's kernel thread for that one.
@@ -364,7 +406,7 @@ send_to(_PyPth_thread *thread, int signum, const siginfo_t *info)
     if (tid != 0) {
         // Before it changes places.
         if (blocks) {
-            thread->waits_at_home |= (uint64_t)1 << (signum - 1);
+            thread->waits_at_home |= bit;
         }
         return send_signal(thread, tid, signum, info);
     }
@@ -374,8 +416,7 @@ send_to(_PyPth_thread *thread, int signum, const siginfo_t *info)
     }
     struct sigaction sa;
     thread->deliver = 1;
-    if ((thread->flags & _PyPth_INTERRUPTIBLE)
-        && sigismember(&thread->sigmask, signum) == 0
+    if ((thread->flags & _PyPth_INTERRUPTIBLE) && !blocks
         && _PyPth_sys_sigaction(signum, NULL, &sa) == 0
         && sa.sa_handler != SIG_IGN)
     {
@@ -400,9 +441,9 @@ _PyPth_TakeSignalsHome(void)
     _PyPth_SetCall(PTH_WAITED);
     _PyPth_Lock();
     _PyPth_GoHome(self);
-    for (int signum = 1; self->has_pending && signum <= SIGRTMAX; signum++) {
-        if (sigismember(&self->pending, signum) == 1) {
-            sigdelset(&self->pending, signum);
+    for (int signum = 1; self->pending != 0 && signum <= SIGRTMAX; signum++) {
+        if (self->pending & PTH_SIGNAL_BIT(signum)) {
+            self->pending &= ~PTH_SIGNAL_BIT(signum);
             (void)send_to(self, signum, has_info[signum] ? &infos[signum]
                                                          : NULL);
             has_info[signum] = 0;
@@ -471,11 +512,11 @@ choose_thread(int signum)
 {
     _PyPth_thread *thread =
         _PyPth_FindThread((unsigned long)_PyRuntime.main_thread);
-    if (thread != NULL && sigismember(&thread->sigmask, signum) == 0) {
+    if (thread != NULL && !(thread->sigmask & PTH_SIGNAL_BIT(signum))) {
         return thread;
     }
     for (thread = _PyPth_threads; thread != NULL; thread = thread->all_next) {
-        if (sigismember(&thread->sigmask, signum) == 0) {
+        if (!(thread->sigmask & PTH_SIGNAL_BIT(signum))) {
             break;
         }
     }
@@ -529,7 +570,7 @@ lets_through_tripped(_PyPth_thread *thread)
     for (int signum = 1; signum < Py_NSIG; signum++) {
         if (_Py_atomic_load_int_relaxed(
                 &_PyRuntime.signals.handlers[signum].tripped)
-            && sigismember(&thread->sigmask, signum) == 0)
+            && !(thread->sigmask & PTH_SIGNAL_BIT(signum)))
         {
             return 1;
         }
@@ -578,7 +619,7 @@ _PyPth_CollectSignals(void)
     uint64_t pending = 0, blocked;
     memcpy(&blocked, shared, sizeof(blocked));
     (void)syscall(SYS_rt_sigpending, &pending, sizeof(pending));
-    pending &= ~blocked;
+    pending &= ~blocked & ~PTH_SIGNAL_BIT(_PyPth_SIGNAL);
     siginfo_t info;
     struct timespec zero = {0, 0};
     while (pending != 0) {
@@ -587,7 +628,7 @@ _PyPth_CollectSignals(void)
         if (signum <= 0) {
             break;
         }
-        pending &= ~((uint64_t)1 << (signum - 1));
+        pending &= ~PTH_SIGNAL_BIT(signum);
         _PyPth_thread *thread = choose_thread(signum);
         if (thread != NULL) {
             (void)send_to(thread, signum, &info);

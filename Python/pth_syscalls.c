@@ -314,9 +314,11 @@ sigpending(sigset_t *set)
         return sigemptyset(set);
     }
     int result = real(sigpending)(set);
-    if (result == 0 && _PyPth_self != NULL && _PyPth_self->has_pending) {
-        sigset_t own = *set;
-        sigorset(set, &own, &_PyPth_self->pending);
+    if (result == 0 && _PyPth_self != NULL) {
+        uint64_t pending;
+        memcpy(&pending, set, sizeof(pending));
+        pending |= _PyPth_self->pending;
+        memcpy(set, &pending, sizeof(pending));
     }
     return result;
 }

@@ -199,19 +199,19 @@ _PyPth_InitKernel(_PyPth_thread *self)
     self->tid = (pid_t)syscall(SYS_gettid);
     self->pthread = pthread_self();
     self->timer = -1;
-    _PyPth_GetSignalMask(&self->sigmask);
-    self->kmask = self->sigmask;
+    self->kmask = self->sigmask = _PyPth_GetSignalMask();
     self->has_altstack = 0;
     self->alt_owner = NULL;
     _PyPth_self = self;
 }
 
 void
-_PyPth_SetKernelMask(_PyPth_thread *kernel, const sigset_t *mask)
+_PyPth_SetKernelMask(_PyPth_thread *kernel, uint64_t mask)
 {
-    if (memcmp(&kernel->kmask, mask, _NSIG / 8) != 0) {
-        kernel->kmask = *mask;
-        (void)_PyPth_sys_sigmask(SIG_SETMASK, mask, NULL);
+    if (kernel->kmask != mask) {
+        kernel->kmask = mask;
+        (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL,
+                      sizeof(mask));
     }
 }
 
@@ -238,13 +238,10 @@ static void
 quiet_kernel(_PyPth_thread *kernel)
 {
     if (kernel == _PyPth_first) {
-        _PyPth_SetKernelMask(kernel, &kernel->sigmask);
+        _PyPth_SetKernelMask(kernel, kernel->sigmask);
     }
     else {
-        uint64_t all = ~((uint64_t)1 << 32);
-        (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL,
-                      sizeof(all));
-        sigfillset(&kernel->kmask);
+        _PyPth_SetKernelMask(kernel, ~PTH_SIGNAL_BIT(33));
     }
     _PyPth_SetAltstack(kernel, kernel);
 }
@@ -253,7 +250,7 @@ quiet_kernel(_PyPth_thread *kernel)
 static void
 at_home(_PyPth_thread *self, _PyPth_thread *on)
 {
-    _PyPth_SetKernelMask(on, &self->sigmask);
+    _PyPth_SetKernelMask(on, self->sigmask);
     _PyPth_SetAltstack(on, self);
 }
 
@@ -472,9 +469,9 @@ _PyPth_StartSpare(void)
 }
 
 void
-_PyPth_SetSpareMask(const sigset_t *mask)
+_PyPth_SetSpareMask(uint64_t mask)
 {
-    spare.sigmask = *mask;
+    spare.sigmask = mask;
 }
 
 // Is it parked, and needed by nobody?
@@ -621,7 +618,7 @@ run_stub(void)
     _PyPth_thread *thread = _PyPth_current;
     // It may have come here by way of `vacant`.
     _PyPth_after = thread;
-    _PyPth_SetKernelMask(_PyPth_carrier, &thread->sigmask);
+    _PyPth_SetKernelMask(_PyPth_carrier, thread->sigmask);
     _PyPth_Block(thread);
     _PyPth_RunOn(thread);
 }
@@ -655,11 +652,11 @@ _PyPth_Arrived(_PyPth_thread *self)
         }
     }
     _PyPth_SetThreadPointer(self->tp);
-    _PyPth_SetKernelMask(_PyPth_carrier, &self->sigmask);
+    _PyPth_SetKernelMask(_PyPth_carrier, self->sigmask);
     if (self->has_altstack || _PyPth_carrier->alt_owner != NULL) {
         _PyPth_SetAltstack(_PyPth_carrier, self);
     }
-    if (self->has_pending) {
+    if (self->pending != 0) {
         self->deliver = 1;
     }
 }
@@ -680,7 +677,7 @@ _PyPth_RunOn(_PyPth_thread *thread)
         move_to_first(&scrap);
         Py_UNREACHABLE();
     }
-    _PyPth_SetKernelMask(_PyPth_carrier, &thread->sigmask);
+    _PyPth_SetKernelMask(_PyPth_carrier, thread->sigmask);
     _PyPth_SetAltstack(_PyPth_carrier, thread);
     _PyPth_Switch(&scrap, thread->sp, thread->tp, NULL);
     Py_UNREACHABLE();
@@ -753,7 +750,7 @@ _PyPth_ComeIn(_PyPth_thread *self)
         quiet_kernel(kernel);
         _PyPth_Park(&self->sp, &kernel->k, NULL, &_PyPth_lock, _PyPth_after);
     }
-    if (self->has_pending) {
+    if (self->pending != 0) {
         self->deliver = 1;
     }
     // It was only woken for that, if it is still blocked.
@@ -1009,7 +1006,7 @@ _PyPth_Expelled(_PyPth_thread *kernel, ucontext_t *context)
     }
     // A handler that this one interrupted blocks its own signal, which whoever
     // runs here next does not.  The kernel's mask is shorter than the type.
-    memcpy(&kernel->kmask, &context->uc_sigmask, _NSIG / 8);
+    memcpy(&kernel->kmask, &context->uc_sigmask, sizeof(kernel->kmask));
     if (self->out) {
         change_kernel(self, on);
     }
@@ -1090,7 +1087,7 @@ _PyPth_IsForFirst(int signum, const siginfo_t *info, _PyPth_thread *target,
     }
     if (target == NULL) {
         if (info->si_code == SI_TKILL || first->ended
-            || sigismember(&first->sigmask, signum) == 1)
+            || (first->sigmask & PTH_SIGNAL_BIT(signum)))
         {
             return 0;
         }
@@ -1159,9 +1156,15 @@ _PyPth_TellCarrier(void)
     if (_PyPth_after == _PyPth_IDLE) {
         _PyPth_KickIdle();
     }
-    else if (_PyPth_monitor_sleeps == _PyPth_SLEEPS) {
-        _PyPth_WakeMonitor();
+    else {
+        _PyPth_TellMonitor();
     }
+}
+
+int
+_PyPth_IsKicked(pid_t tid)
+{
+    return idle_state == 2 && idle_tid == tid;
 }
 
 void
@@ -1189,7 +1192,7 @@ _PyPth_FinishIdle(void)
         // The signal is on its way, and must not come into a call of the
         // program.
         struct timespec ms = {0, 1000000};
-        uint64_t mask = ~((uint64_t)1 << (_PyPth_SIGNAL - 1));
+        uint64_t mask = ~PTH_SIGNAL_BIT(_PyPth_SIGNAL);
         while (!kick_came) {
             struct timespec timeout = ms;
             (void)syscall(SYS_ppoll, NULL, 0, &timeout, &mask, sizeof(mask));
@@ -1199,9 +1202,7 @@ _PyPth_FinishIdle(void)
     _PyPth_LockSlowly();
     assert(_PyPth_after == _PyPth_IDLE);
     _PyPth_after = _PyPth_current;
-    if (_PyPth_monitor_sleeps == _PyPth_SLEEPS) {
-        _PyPth_WakeMonitor();
-    }
+    _PyPth_TellMonitor();
 }
 
 void

@@ -592,7 +592,7 @@ wait_in_pool(_PyPth_thread *self)
     }
     (void)uselocale(LC_GLOBAL_LOCALE);
     self->has_altstack = 0;
-    self->has_pending = 0;
+    self->pending = 0;
     self->long_calls = 0;
     self->blocks = 0;
     self->gil = NULL;
@@ -685,7 +685,7 @@ take_from_pool(void (*func)(void *), void *arg, struct _PyPth_job *job,
     thread->func = func;
     thread->arg = arg;
     thread->job = job;
-    _PyPth_GetSignalMask(&thread->sigmask);
+    thread->sigmask = _PyPth_GetSignalMask();
     list_add(&_PyPth_threads, thread);
     _PyPth_WakeThread(thread, _PyPth_WOKEN);
     return thread;

@@ -502,7 +502,7 @@ is_main_thread(_PyPth_thread *thread)
 }
 
 static void
-tell_thread(_PyPth_thread *thread, const sigset_t *set)
+tell_thread(_PyPth_thread *thread, uint64_t set)
 {
     if (!thread->out && _PyPth_IsBlocked(thread)
         && (thread->flags & _PyPth_INTERRUPTIBLE)
@@ -518,18 +518,17 @@ static void
 tell_signals(void)
 {
     signals_told = _Py_atomic_load_int(&signals);
-    sigset_t set;
-    sigemptyset(&set);
+    uint64_t set = 0;
     for (int signum = 1; signum < _NSIG; signum++) {
         if (received[signum]) {
             received[signum] = 0;
-            sigaddset(&set, signum);
+            set |= PTH_SIGNAL_BIT(signum);
         }
     }
     _PyPth_thread *thread =
         _PyPth_FindThread((unsigned long)_PyRuntime.main_thread);
     if (thread != NULL) {
-        tell_thread(thread, &set);
+        tell_thread(thread, set);
     }
 }
 
@@ -821,6 +820,10 @@ begin_wait(_PyPth_thread *self, PyTime_t deadline, int flags)
     self->deadline = deadline;
     if (deadline != _PyPth_FOREVER) {
         timer_insert(self);
+        if (timers[0] == self) {
+            // It sleeps no longer than until the first one.
+            _PyPth_TellMonitor();
+        }
     }
 }
 

@@ -114,6 +114,32 @@ is "an idle process makes no system call in five seconds" "$(awk '
     /write\(1, "idle/ { start = $2 + 1 }
     start && $2 > start && $2 < start + 5' "$tmp/log")" ""
 
+# One thread computes, the others wait for descriptors and deadlines: nobody has to
+# be asked for anything, nor looked after, from one second after it has said so.
+cat > "$tmp/computes.py" <<'END'
+import os
+import socket
+import threading
+import time
+
+a, b = socket.socketpair()
+for wait in (lambda: a.recv(1), lambda: time.sleep(1000)):
+    threading.Thread(target=wait, daemon=True).start()
+time.sleep(0.1)
+os.write(1, b"computes\n")
+end = time.monotonic() + 4
+while time.monotonic() < end:
+    pass
+os._exit(0)
+END
+LC_ALL=C.UTF-8 strace -f -qq -ttt -o "$tmp/log" \
+    "$PTH_PYTHON" -I "$tmp/computes.py" > "$tmp/said" < /dev/null
+is "a program with a thread that computes runs" "$(cat "$tmp/said")" computes
+like "when it computes is seen" "$(cat "$tmp/log")" 'write\(1, "computes'
+is "a thread that computes while others wait costs no system call in two seconds" "$(awk '
+    /write\(1, "computes/ { start = $2 + 1 }
+    start && $2 > start && $2 < start + 2' "$tmp/log")" ""
+
 # Many threads accept connections on one socket: each connection is for one.
 cat > "$tmp/herd.py" <<'END'
 import os

@@ -1121,6 +1121,52 @@ class StateTest(ScriptMixin, unittest.TestCase):
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
+    def test_no_room_for_pending_signals(self):
+        # RLIMIT_SIGPENDING is about real-time signals, as the backend's is.
+        out = self.run_ok("""
+            import ctypes, resource, threading, time
+            _, hard = resource.getrlimit(resource.RLIMIT_SIGPENDING)
+            resource.setrlimit(resource.RLIMIT_SIGPENDING, (0, hard))
+            libc = ctypes.CDLL("libc.so.6")
+            n = 100
+
+            # One that has been left behind in C wakes one that waits, while
+            # nobody runs.
+            requests, answers = threading.Semaphore(0), threading.Semaphore(0)
+            def answer():
+                for _ in range(n):
+                    requests.acquire()
+                    libc.usleep(1000)
+                    answers.release()
+            t = threading.Thread(target=answer)
+            t.start()
+            for _ in range(n):
+                requests.release()
+                answers.acquire()
+            t.join()
+
+            # The main thread needs its kernel thread, where another one sleeps.
+            t = threading.Thread(target=libc.usleep, args=(100_000,))
+            t.start()
+            time.sleep(0.01)
+            alive = t.is_alive()
+            t.join()
+
+            # The monitor sleeps beside a thread that computes, and is woken.
+            stop = False
+            def stop_it():
+                global stop
+                time.sleep(0.1)
+                stop = True
+            t = threading.Thread(target=stop_it)
+            t.start()
+            while not stop:
+                pass
+            t.join()
+            print("done", alive)
+            """)
+        self.assertEqual(out, "done True")
+
     def test_a_program_that_resets_all_signals(self):
         # The signal of the backend would end the process (test_curses).
         out = self.run_ok("""
