@@ -136,9 +136,10 @@ LC_ALL=C.UTF-8 strace -f -qq -ttt -o "$tmp/log" \
     "$PTH_PYTHON" -I "$tmp/computes.py" > "$tmp/said" < /dev/null
 is "a program with a thread that computes runs" "$(cat "$tmp/said")" computes
 like "when it computes is seen" "$(cat "$tmp/log")" 'write\(1, "computes'
+# The clock that it reads may be a system call (vdso(7)).
 is "a thread that computes while others wait costs no system call in two seconds" "$(awk '
     /write\(1, "computes/ { start = $2 + 1 }
-    start && $2 > start && $2 < start + 2' "$tmp/log")" ""
+    start && $2 > start && $2 < start + 2 && !/clock_gettime\(/' "$tmp/log")" ""
 
 # Many threads accept connections on one socket: each connection is for one.
 cat > "$tmp/herd.py" <<'END'
