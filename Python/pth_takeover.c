@@ -963,6 +963,17 @@ _PyPth_FreeWanted(void)
     }
 }
 
+// Has this handler, which is for no alternate stack, interrupted one that is on
+// the kernel thread's?  The kernel does not say so in ss_flags (Linux,
+// kernel/signal.c, __save_altstack(), since 4.7).
+static inline int
+on_altstack(const ucontext_t *context)
+{
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    return here - (uintptr_t)context->uc_stack.ss_sp
+           < context->uc_stack.ss_size;
+}
+
 // In the signal handler, on `kernel`: unless it is needed no more, the thread
 // that is on it goes on on another one, and returns from the handler there.
 void
@@ -972,7 +983,7 @@ _PyPth_Expelled(_PyPth_thread *kernel, ucontext_t *context)
     _PyPth_RestartCall(context, &kernel->call);
     kernel->sent_away = 0;
     if (self == NULL || self == kernel || _PyPth_inside
-        || (context->uc_stack.ss_flags & SS_ONSTACK))
+        || on_altstack(context))
     {
         // It comes again, see pth_monitor.c.  A stack that the kernel thread
         // has for handlers can't be given to another one while it is in use

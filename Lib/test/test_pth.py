@@ -1478,6 +1478,36 @@ class SignalTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out, "True 0")
 
+    def test_no_thread_is_sent_away_from_an_alternate_stack(self):
+        # Handlers on the first kernel thread take the stack that the main thread
+        # has for them.  What lies there must not be overwritten by the next one.
+        out = self.run_ok("""
+            import ctypes, faulthandler, signal, threading, time
+            faulthandler.enable()               # makes an alternate stack
+            libc = ctypes.CDLL("libc.so.6")
+            class sigaction(ctypes.Structure):
+                _fields_ = [("handler", ctypes.c_void_p),
+                            ("mask", ctypes.c_ulong * 16),
+                            ("flags", ctypes.c_int),
+                            ("restorer", ctypes.c_void_p)]
+            SA_ONSTACK = 0x08000000
+            # The handler is sleep(SIGHUP): one second.
+            action = sigaction(ctypes.cast(libc.sleep, ctypes.c_void_p).value,
+                               flags=SA_ONSTACK)
+            assert libc.sigaction(signal.SIGHUP, ctypes.byref(action), None) == 0
+            handled = []
+            signal.signal(signal.SIGUSR1, lambda *args: handled.append(1))
+            t = threading.Thread(target=getattr(libc, "raise"),
+                                 args=(signal.SIGHUP,))
+            t.start()
+            time.sleep(0.05)
+            for _ in range(10):
+                signal.raise_signal(signal.SIGUSR1)
+            t.join()
+            print(len(handled))
+            """)
+        self.assertEqual(out, "10")
+
     def test_pthread_kill_to_a_thread_in_every_state(self):
         # The signal is pending there, and nowhere else, until it is taken.
         libc = ctypes.CDLL("libc.so.6")
