@@ -325,6 +325,9 @@ extern void _PyPth_FreeWanted(void);
 // thread that runs on it.
 extern void _PyPth_SetKernelMask(_PyPth_thread *kernel, uint64_t mask);
 extern void _PyPth_SetAltstack(_PyPth_thread *kernel, _PyPth_thread *thread);
+// In a signal handler: the kernel thread that returns from it keeps its alternate
+// stack.  sigreturn(2) would give it that of the one where the handler began.
+extern void _PyPth_KeepAltstack(ucontext_t *context);
 // The top of a stack for a kernel thread to park on, for ever, or NULL.  Locked.
 extern void *_PyPth_NewPark(void);
 // A stack for a thread's stub, of `size` bytes, or NULL.

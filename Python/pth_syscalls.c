@@ -212,7 +212,7 @@ is_fault(int signum, const siginfo_t *info)
 // another thread must not run before it returns: its blocking calls are plain
 // ones.
 static void
-call_handler(int signum, siginfo_t *info, void *context)
+run_handler(int signum, siginfo_t *info, void *context)
 {
     int parked = 0;
     _PyPth_thread *target = _PyPth_GetOriginalInfo(signum, info);
@@ -251,6 +251,13 @@ call_handler(int signum, siginfo_t *info, void *context)
     if (parked) {
         _PyPth_EndHandler();
     }
+}
+
+static void
+call_handler(int signum, siginfo_t *info, void *context)
+{
+    run_handler(signum, info, context);
+    _PyPth_KeepAltstack(context);
 }
 
 MAPPED int

@@ -230,6 +230,16 @@ _PyPth_SetAltstack(_PyPth_thread *kernel, _PyPth_thread *thread)
     }
 }
 
+void
+_PyPth_KeepAltstack(ucontext_t *context)
+{
+    // It takes no notice of one that is not valid (Linux, kernel/signal.c,
+    // restore_altstack()).  SS_AUTODISARM: the kernel thread has none meanwhile.
+    if (!((unsigned int)context->uc_stack.ss_flags & (1U << 31))) {
+        context->uc_stack.ss_flags = SS_ONSTACK | SS_DISABLE;
+    }
+}
+
 // The kernel thread of the caller is about to be parked.  The first one goes
 // on to take the signals of the process for its thread.  The others take none
 // but that by which the C library has setuid() done by all threads (nptl(7)):
@@ -1025,14 +1035,7 @@ _PyPth_Expelled(_PyPth_thread *kernel, ucontext_t *context)
         leave_carrier(self, on, stub);
     }
     _PyPth_inside = 0;
-    // What the return from the handler sets (sigreturn(2)).
-    if (self->has_altstack) {
-        context->uc_stack = self->altstack;
-    }
-    else {
-        memset(&context->uc_stack, 0, sizeof(context->uc_stack));
-        context->uc_stack.ss_flags = SS_DISABLE;
-    }
+    _PyPth_KeepAltstack(context);
 }
 
 

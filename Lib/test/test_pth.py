@@ -1508,6 +1508,42 @@ class SignalTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out, "10")
 
+    def test_a_handler_leaves_the_alternate_stack_where_it_is(self):
+        # That of the main thread stays with the first kernel thread, if a handler
+        # begins there and returns on another one.
+        out = self.run_ok("""
+            import ctypes, faulthandler, signal, threading, time
+            faulthandler.enable()               # makes an alternate stack
+            libc = ctypes.CDLL(None)
+            class sigaction(ctypes.Structure):
+                _fields_ = [("handler", ctypes.c_void_p),
+                            ("mask", ctypes.c_ulong * 16),
+                            ("flags", ctypes.c_int),
+                            ("restorer", ctypes.c_void_p)]
+            def handle(signum, **flags):
+                # The handler is sleep(signum): one second, or two.
+                action = sigaction(ctypes.cast(libc.sleep, ctypes.c_void_p).value,
+                                   **flags)
+                assert libc.sigaction(signum, ctypes.byref(action), None) == 0
+            SA_ONSTACK = 0x08000000
+            mask = (ctypes.c_ulong * 16)(1 << signal.SIGINT - 1)
+            handle(signal.SIGHUP, mask=mask)
+            handle(signal.SIGINT, flags=SA_ONSTACK)
+            handled = []
+            signal.signal(signal.SIGUSR1, lambda *args: handled.append(1))
+            t = threading.Thread(target=getattr(libc, "raise"),
+                                 args=(signal.SIGHUP,))
+            t.start()
+            time.sleep(0.05)
+            signal.pthread_kill(t.ident, signal.SIGINT)
+            start = time.monotonic()
+            while t.is_alive():
+                signal.raise_signal(signal.SIGUSR1)
+                time.sleep(0.01)
+            print(len(handled) > 0, time.monotonic() - start > 2)
+            """)
+        self.assertEqual(out, "True True")
+
     def test_pthread_kill_to_a_thread_in_every_state(self):
         # The signal is pending there, and nowhere else, until it is taken.
         libc = ctypes.CDLL("libc.so.6")
