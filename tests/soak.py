@@ -24,7 +24,8 @@ Exit status: 0 all invariants held, 1 one did not, 2 wrong usage.
 
 import argparse
 import collections
-import concurrent.futures
+import concurrent.futures.thread  # not first while another thread forks: it
+                                  # registers a lock to be released after that
 import contextlib
 import ctypes
 import faulthandler
