@@ -44,6 +44,9 @@
 #include <sys/prctl.h>
 #include <ucontext.h>
 #include <unistd.h>
+#ifdef _Py_ADDRESS_SANITIZER
+#  include <sanitizer/asan_interface.h>
+#endif
 
 _Py_thread_local _PyPth_thread *_PyPth_self;
 _Py_thread_local char _PyPth_inside;
@@ -347,6 +350,10 @@ static void run_stub(void);
 static void *
 stub_context(char *stack)
 {
+#ifdef _Py_ADDRESS_SANITIZER
+    // Who was on it before has left it without a return from its functions.
+    __asan_unpoison_memory_region(stack, STUB_SIZE);
+#endif
     return _PyPth_Frame(stack + STUB_SIZE - 64, run_stub);
 }
 
