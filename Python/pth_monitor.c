@@ -246,10 +246,8 @@ sleep_until_told(struct pollfd *fds, nfds_t nfds, PyTime_t ns)
 {
     struct timespec ts = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
     uint64_t mask = _PyPth_AllOtherSignals();
-    int ended = syscall(SYS_ppoll, fds, nfds, ns != _PyPth_FOREVER ? &ts : NULL,
-                        &mask, sizeof(mask)) != 0;
-    _PyPth_monitor_sleeps = 0;
-    return ended;
+    return syscall(SYS_ppoll, fds, nfds, ns != _PyPth_FOREVER ? &ts : NULL,
+                   &mask, sizeof(mask)) != 0;
 }
 
 static void
@@ -259,6 +257,7 @@ nap(void)
     if (sleep_until_told(NULL, 0, NAP_NS)) {
         calm = 0;
     }
+    _PyPth_monitor_sleeps = 0;
 }
 
 static void

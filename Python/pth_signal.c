@@ -31,10 +31,6 @@ static char shared_stale = 1;
 static struct sigaction user_action;
 static int have_handler = 0;
 
-// The mask stays as it is: the kernel thread may leave the handler for another
-// thread (_PyPth_Expelled()).
-#define HANDLER_FLAGS (SA_RESTART | SA_SIGINFO | SA_NODEFER)
-
 static void
 handler(int Py_UNUSED(signum), siginfo_t *info, void *context)
 {
@@ -53,6 +49,20 @@ handler(int Py_UNUSED(signum), siginfo_t *info, void *context)
     errno = err;
 }
 
+// Set one of the backend's own handlers.  Return 0, or -1 and errno.
+static int
+set_handler(int signum, void (*func)(int, siginfo_t *, void *),
+            struct sigaction *old)
+{
+    struct sigaction sa;
+    memset(&sa, 0, sizeof(sa));
+    sa.sa_sigaction = func;
+    // The mask stays as it is: the kernel thread may leave the handler for
+    // another thread (_PyPth_Expelled()).
+    sa.sa_flags = SA_RESTART | SA_SIGINFO | SA_NODEFER;
+    return _PyPth_sys_sigaction(signum, &sa, old);
+}
+
 // A signal of the system that nothing uses (signal(7)), for when the backend's
 // cannot be sent: real-time signals need room, of which RLIMIT_SIGPENDING may
 // leave none.  It does not say what it means: do all that it can mean here.
@@ -67,16 +77,14 @@ standby_handler(int Py_UNUSED(signum), siginfo_t *Py_UNUSED(info),
     if (_PyPth_IsKicked(tid)) {
         _PyPth_Kicked();
     }
-    for (_PyPth_thread *t = _Py_atomic_load_ptr_acquire(&_PyPth_records);
-         t != NULL; t = t->record_next)
-    {
-        if (t->tid == tid && t->sent_away) {
-            _PyPth_Expelled(t, (ucontext_t *)context);
-            errno = err;
-            return;
-        }
+    _PyPth_thread *t = _Py_atomic_load_ptr_acquire(&_PyPth_records);
+    while (t != NULL && !(t->tid == tid && t->sent_away)) {
+        t = t->record_next;
     }
-    if (_Py_atomic_load_int_relaxed(&_PyRuntime.signals.is_tripped)) {
+    if (t != NULL) {
+        _PyPth_Expelled(t, (ucontext_t *)context);
+    }
+    else if (_Py_atomic_load_int_relaxed(&_PyRuntime.signals.is_tripped)) {
         _PyPth_EndCall((ucontext_t *)context);
     }
     errno = err;
@@ -89,13 +97,11 @@ send_standby(pid_t tid)
     if (_PyPth_sys_sigaction(STANDBY, NULL, &sa) != 0) {
         return;
     }
-    if (!(sa.sa_flags & SA_SIGINFO) && sa.sa_handler == SIG_DFL) {
-        memset(&sa, 0, sizeof(sa));
-        sa.sa_sigaction = standby_handler;
-        sa.sa_flags = HANDLER_FLAGS;
-        (void)_PyPth_sys_sigaction(STANDBY, &sa, NULL);
-    }
-    if ((sa.sa_flags & SA_SIGINFO) && sa.sa_sigaction == standby_handler) {
+    int ours = (sa.sa_flags & SA_SIGINFO)
+               ? sa.sa_sigaction == standby_handler
+               : sa.sa_handler == SIG_DFL
+                 && set_handler(STANDBY, standby_handler, NULL) == 0;
+    if (ours) {
         (void)syscall(SYS_tgkill, getpid(), tid, STANDBY);
     }
 }
@@ -115,12 +121,8 @@ _PyPth_AllOtherSignals(void)
 int
 _PyPth_TakeSignal(void)
 {
-    struct sigaction sa;
-    memset(&sa, 0, sizeof(sa));
-    sa.sa_sigaction = handler;
-    sa.sa_flags = HANDLER_FLAGS;
-    if (_PyPth_sys_sigaction(_PyPth_SIGNAL, &sa,
-                             have_handler ? NULL : &user_action) != 0)
+    if (set_handler(_PyPth_SIGNAL, handler,
+                    have_handler ? NULL : &user_action) != 0)
     {
         return -1;
     }

@@ -1213,7 +1213,7 @@ _PyPth_FinishIdle(void)
         // The signal is on its way, and must not come into a call of the
         // program.
         struct timespec ms = {0, 1000000};
-        uint64_t mask = ~PTH_SIGNAL_BIT(_PyPth_SIGNAL);
+        uint64_t mask = _PyPth_AllOtherSignals();
         while (!kick_came) {
             struct timespec timeout = ms;
             (void)syscall(SYS_ppoll, NULL, 0, &timeout, &mask, sizeof(mask));

@@ -48,6 +48,24 @@ def wait_until(condition):
             break
 
 
+# For run_ok(): the main thread has an alternate stack, and set_handler() sets a
+# handler of C, which is sleep(signum): it takes so many seconds.
+SLEEPING_HANDLERS = textwrap.dedent("""
+    import ctypes, faulthandler, signal, threading, time
+    faulthandler.enable()               # makes an alternate stack
+    class sigaction(ctypes.Structure):
+        _fields_ = [("handler", ctypes.c_void_p),
+                    ("mask", ctypes.c_ulong * 16),
+                    ("flags", ctypes.c_int),
+                    ("restorer", ctypes.c_void_p)]
+    SA_ONSTACK = 0x08000000
+    def set_handler(libc, signum, **fields):
+        sleep = ctypes.cast(libc.sleep, ctypes.c_void_p).value
+        action = sigaction(sleep, **fields)
+        assert libc.sigaction(signum, ctypes.byref(action), None) == 0
+    """)
+
+
 class ScriptMixin:
     """Run a program in a fresh process."""
 
@@ -1481,20 +1499,9 @@ class SignalTest(ScriptMixin, unittest.TestCase):
     def test_no_thread_is_sent_away_from_an_alternate_stack(self):
         # Handlers on the first kernel thread take the stack that the main thread
         # has for them.  What lies there must not be overwritten by the next one.
-        out = self.run_ok("""
-            import ctypes, faulthandler, signal, threading, time
-            faulthandler.enable()               # makes an alternate stack
+        out = self.run_ok(SLEEPING_HANDLERS + textwrap.dedent("""
             libc = ctypes.CDLL("libc.so.6")
-            class sigaction(ctypes.Structure):
-                _fields_ = [("handler", ctypes.c_void_p),
-                            ("mask", ctypes.c_ulong * 16),
-                            ("flags", ctypes.c_int),
-                            ("restorer", ctypes.c_void_p)]
-            SA_ONSTACK = 0x08000000
-            # The handler is sleep(SIGHUP): one second.
-            action = sigaction(ctypes.cast(libc.sleep, ctypes.c_void_p).value,
-                               flags=SA_ONSTACK)
-            assert libc.sigaction(signal.SIGHUP, ctypes.byref(action), None) == 0
+            set_handler(libc, signal.SIGHUP, flags=SA_ONSTACK)
             handled = []
             signal.signal(signal.SIGUSR1, lambda *args: handled.append(1))
             t = threading.Thread(target=getattr(libc, "raise"),
@@ -1505,30 +1512,17 @@ class SignalTest(ScriptMixin, unittest.TestCase):
                 signal.raise_signal(signal.SIGUSR1)
             t.join()
             print(len(handled))
-            """)
+            """))
         self.assertEqual(out, "10")
 
     def test_a_handler_leaves_the_alternate_stack_where_it_is(self):
         # That of the main thread stays with the first kernel thread, if a handler
         # begins there and returns on another one.
-        out = self.run_ok("""
-            import ctypes, faulthandler, signal, threading, time
-            faulthandler.enable()               # makes an alternate stack
+        out = self.run_ok(SLEEPING_HANDLERS + textwrap.dedent("""
             libc = ctypes.CDLL(None)
-            class sigaction(ctypes.Structure):
-                _fields_ = [("handler", ctypes.c_void_p),
-                            ("mask", ctypes.c_ulong * 16),
-                            ("flags", ctypes.c_int),
-                            ("restorer", ctypes.c_void_p)]
-            def handle(signum, **flags):
-                # The handler is sleep(signum): one second, or two.
-                action = sigaction(ctypes.cast(libc.sleep, ctypes.c_void_p).value,
-                                   **flags)
-                assert libc.sigaction(signum, ctypes.byref(action), None) == 0
-            SA_ONSTACK = 0x08000000
             mask = (ctypes.c_ulong * 16)(1 << signal.SIGINT - 1)
-            handle(signal.SIGHUP, mask=mask)
-            handle(signal.SIGINT, flags=SA_ONSTACK)
+            set_handler(libc, signal.SIGHUP, mask=mask)
+            set_handler(libc, signal.SIGINT, flags=SA_ONSTACK)
             handled = []
             signal.signal(signal.SIGUSR1, lambda *args: handled.append(1))
             t = threading.Thread(target=getattr(libc, "raise"),
@@ -1541,7 +1535,7 @@ class SignalTest(ScriptMixin, unittest.TestCase):
                 signal.raise_signal(signal.SIGUSR1)
                 time.sleep(0.01)
             print(len(handled) > 0, time.monotonic() - start > 2)
-            """)
+            """))
         self.assertEqual(out, "True True")
 
     def test_pthread_kill_to_a_thread_in_every_state(self):
