@@ -2052,6 +2052,28 @@ class ForeignThreadTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out, "done")
 
+    def test_nobody_else_runs_python(self):
+        # Python itself has started no thread.  The monitor sleeps in between.
+        out = self.run_foreign("""
+            def compute(seconds):
+                end = time.monotonic() + seconds
+                while time.monotonic() < end:
+                    pass
+            @CALLBACK
+            def callback(x):
+                for _ in range(3):
+                    compute(0.05)
+                    time.sleep(0.15)
+                return x
+            tids = [start(callback, i) for i in range(1, 4)]
+            for _ in range(3):
+                compute(0.05)
+                time.sleep(0.15)
+            assert [join(tid) for tid in tids] == [1, 2, 3]
+            print("done")
+            """)
+        self.assertEqual(out, "done")
+
     def test_many_call_into_python_at_once(self):
         # Beside threads that compute, sleep and wait.
         out = self.run_foreign("""
