@@ -465,6 +465,7 @@ extern char _PyPth_tss_keys[];
 // Start a kernel thread of the backend's own, that never ends and takes no
 // signals.  Return 0, or -1 and errno.
 extern int _PyPth_StartKernel(void *(*func)(void *));
+extern int _PyPth_nown_kernels;           // those
 // See that the monitor runs.  Return 0, or -1 and errno.
 extern int _PyPth_StartMonitor(void);
 // The process has something to do: the monitor shall watch.  While threads hand

@@ -29,6 +29,7 @@
 #define NAP_NS 20000000
 
 static int has_monitor = 0;
+int _PyPth_nown_kernels = 0;
 static volatile pid_t monitor_tid = 0;
 volatile int _PyPth_monitor_sleeps = 0;
 #define NAPS 2
@@ -335,6 +336,7 @@ _PyPth_StartKernel(void *(*func)(void *))
         errno = err;
         return -1;
     }
+    _PyPth_nown_kernels++;
     return 0;
 }
 
@@ -358,6 +360,7 @@ void
 _PyPth_ForgetMonitor(void)
 {
     has_monitor = 0;
+    _PyPth_nown_kernels = 0;
     _PyPth_monitor_sleeps = 0;
     calm = 0;
     nfds = 0;

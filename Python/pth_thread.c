@@ -435,18 +435,25 @@ finish(_PyPth_thread *self)
     return detached;
 }
 
+// The kernel threads of the process, but for those that a program with pthreads
+// would not have: the monitor, the spare one, the pool's.  0 if /proc is not there.
+static int
+count_kernels(void)
+{
+    struct stat st;
+    // The directory counts the threads as its links, behind its own two
+    // (Linux, fs/proc/base.c, proc_task_getattr()).
+    return stat("/proc/self/task", &st) == 0
+           ? (int)st.st_nlink - 2 - _PyPth_nown_kernels - npooled : 0;
+}
+
 // The C library ends the process with its last thread (pthread_exit(3)), but
-// the backend keeps some.
+// the backend keeps some.  Called by the monitor.
 void
 _PyPth_ExitWithLast(void)
 {
-    struct stat st;
-    // The monitor, who calls this, the spare one, the pool's, and the first
-    // one, which stays until the others have gone.
-    int ours = 2 + npooled + _PyPth_first->ended;
-    // The directory counts the threads as its links, behind its own two
-    // (Linux, fs/proc/base.c, proc_task_getattr()).
-    if (stat("/proc/self/task", &st) != 0 || (int)st.st_nlink - 2 <= ours) {
+    // The first one stays until the others have gone.
+    if (count_kernels() <= _PyPth_first->ended) {
         exit(0);
     }
 }
@@ -842,7 +849,13 @@ _PyPth_Detach(struct _PyPth_job *job)
 int
 _PyPth_ThreadCount(void)
 {
-    return _PyPth_nthreads;
+    _PyPth_Lock();
+    int n = count_kernels();
+    if (n <= 0) {
+        n = _PyPth_nthreads;
+    }
+    _PyPth_Unlock();
+    return n;
 }
 
 

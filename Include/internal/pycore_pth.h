@@ -264,7 +264,8 @@ extern void _PyPth_MapSyscalls(int on);
 
 /* Threads */
 
-// The number of Python threads alive, the main thread included.
+// The number of threads of the process, those of libraries and the main thread
+// included, but none of the backend's own.
 extern int _PyPth_ThreadCount(void);
 
 // pthread_kill() for the ident of a thread: return 0 or an errno value.

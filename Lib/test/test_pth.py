@@ -2074,6 +2074,37 @@ class ForeignThreadTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out, "done")
 
+    def test_fork_warns_of_all_threads_but_the_backends(self):
+        out = self.run_foreign("""
+            import warnings
+            warnings.simplefilter("always")
+            def forks():
+                with warnings.catch_warnings(record=True) as caught:
+                    pid = os.fork()
+                    if pid == 0:
+                        os._exit(0)
+                os.waitpid(pid, 0)
+                return len(caught)
+            r, w = os.pipe()
+            @CALLBACK
+            def callback(x):
+                os.read(r, 1)
+            for _ in range(2):
+                assert forks() == 0
+                tid = start(callback)
+                assert forks() == 1
+                os.write(w, b"x")
+                join(tid)
+                assert forks() == 0
+                t = threading.Thread(target=os.read, args=(r, 1))
+                t.start()
+                assert forks() == 1
+                os.write(w, b"x")
+                t.join()
+            print("done")
+            """)
+        self.assertEqual(out, "done")
+
     def test_many_call_into_python_at_once(self):
         # Beside threads that compute, sleep and wait.
         out = self.run_foreign("""
