@@ -9,4 +9,4 @@ import sys
 import servers
 
 if __name__ == "__main__":
-    sys.exit(servers.run_system_module_tests("use_glib.py", "gi", "python3-gi"))
+    sys.exit(servers.run_system_module_tests("use_glib.py", "gi python3-gi"))

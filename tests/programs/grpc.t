@@ -9,4 +9,4 @@ import sys
 import servers
 
 if __name__ == "__main__":
-    sys.exit(servers.run_system_module_tests("use_grpc.py", "grpc", "python3-grpcio"))
+    sys.exit(servers.run_system_module_tests("use_grpc.py", "grpc python3-grpcio"))

@@ -165,9 +165,10 @@ def run_tests(program, *args, **variables):
         return 1
 
 
-def run_system_module_tests(program, module, package):
-    """run_tests() of a program that needs a compiled module of the distribution, which
-    loads where the distribution's Python is of our version."""
+def run_system_module_tests(program, *modules):
+    """run_tests() of a program that needs compiled modules of the distribution, which
+    load where the distribution's Python is of our version.  Each is given as its name
+    and that of its package."""
     def version(python):
         return subprocess.run(
             [python, "-c", "import sys; print(*sys.version_info[:2], sep='.')"],
@@ -176,11 +177,12 @@ def run_system_module_tests(program, module, package):
     need_packages()
     system, ours = "/usr/bin/python3", version(PYTHON)
     if not os.path.exists(system) or version(system) != ours:
-        print(f"1..0 # SKIP the distribution's {module} is not compiled for "
+        print(f"1..0 # SKIP the distribution's modules are not compiled for "
               f"Python {ours}")
         return 0
-    if not os.path.exists(f"{SYSTEM_PACKAGES}/{module}"):
-        sys.exit(f"{module} is missing: install the package {package}, "
-                 f"or run 'tools/install-deps programs'")
+    for module, package in map(str.split, modules):
+        if not os.path.exists(f"{SYSTEM_PACKAGES}/{module}"):
+            sys.exit(f"{module} is missing: install the package {package}, "
+                     f"or run 'tools/install-deps programs'")
     path = environment()["PYTHONPATH"]
     return run_tests(program, PYTHONPATH=f"{path}:{SYSTEM_PACKAGES}")
