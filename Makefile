@@ -65,8 +65,8 @@ help:
 	@echo '                      from Debian'
 	@echo 'RELEASE=NAME          the Debian release: trixie (3.13.5) or forky (newest 3.13)'
 	@echo 'CONFIGURE_FLAGS=...   more options for ./configure of both'
-	@echo 'TESTS=...             for check and regrtest: only these test files (for'
-	@echo '                      regrtest also --threads)'
+	@echo 'TESTS=...             for check, programs and regrtest: only these test files'
+	@echo '                      (for regrtest also --threads)'
 	@echo 'RELEASES=...          for check-fresh: only these, bookworm (12) or trixie (13)'
 	@echo 'VARIANTS=...          for variants: only these, see tools/variants'
 	@echo 'BUILD=DIR             build there instead of in build/'
@@ -118,9 +118,11 @@ check-aarch64: build
 # They start servers of their own on loopback, and stop them.
 programs: programs-deps build
 	@tools/get-programs "$$PTH_PYTHON" "$$PTH_BUILD/programs"
+ifneq ($(filter tests/programs/embedders.t,$(or $(TESTS),tests/programs/embedders.t)),)
 	@tools/install-python
 	@tools/get-embedders "$$PTH_BUILD/installed/prefix/bin/python3" "$$PTH_BUILD/embedders"
-	@env --default-signal=INT,QUIT,PIPE prove tests/programs/
+endif
+	@env --default-signal=INT,QUIT,PIPE prove $(or $(TESTS),tests/programs/)
 
 programs-deps: build-dir
 	@tools/install-deps programs

@@ -18,8 +18,9 @@ commit() {
         git -C "$repo" -c user.name=test -c user.email=test@localhost \
             commit -q -m "$1" || die "git cannot commit"
 }
-mkdir -p "$repo/tests" && cp -a "$top/tools" "$top/README.md" "$repo/" &&
-    echo /build/ > "$repo/.gitignore" && touch "$repo/tests/a.t" "$repo/tests/cpython.t" &&
+mkdir -p "$repo/tests/programs" && cp -a "$top/tools" "$top/README.md" "$repo/" &&
+    echo /build/ > "$repo/.gitignore" && touch "$repo/tests/a.t" "$repo/tests/cpython.t" \
+        "$repo/tests/programs/b.t" "$repo/tests/programs/embedders.t" &&
     git init -q "$repo" || die "cannot copy the repository"
 commit one
 
@@ -124,6 +125,11 @@ run "$check_fresh" --quick trixie
 is "--quick: status" "$status$err" 0
 like "--quick: all but what takes long" "$out" ": make check TESTS='tests/a\.t ': exit status 0"
 unlike "one release alone" "$out" bookworm
+run "$check_fresh" --quick --programs trixie
+like "--quick --programs: the same" "$out" \
+    ": make programs TESTS='tests/programs/b\.t ': exit status 0"
+run "$check_fresh" --programs trixie
+like "--programs: all of both" "$out" ': make programs: exit status 0'
 
 # ---- something is not
 
