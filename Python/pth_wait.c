@@ -1141,7 +1141,7 @@ _PyPth_CondInit(_PyPth_cond *cond)
 
 // A kernel thread that waits for the GIL is slow to wake, and whoever Pth runs
 // next would always have taken it by then.  So it is kept for one whose turn it
-// is: because the holder was asked for it, or since it came too late once.
+// is: because the holder was asked for it, or one of Pth was quicker once.
 static _Py_thread_local char woken_for_gil = 0;
 
 void
@@ -1168,7 +1168,7 @@ _PyPth_CondWait(_PyPth_cond *cond)
 {
     int flags = 0;
     if (woken_for_gil) {
-        cond->owed = 1;
+        cond->owed |= cond->quick;
         flags = _PyPth_AT_FRONT;
     }
     if (!cond->waited) {
@@ -1342,6 +1342,7 @@ _PyPth_GILTaken(struct _gil_runtime_state *gil)
     gil->cond.handing = 0;
     gil->cond.owed = 0;
     gil->cond.promised = 0;
+    gil->cond.quick = _PyPth_self != NULL && _PyPth_IsCurrent();
     woken_for_gil = 0;
     if (gil->cond.switched.head != NULL) {
         (void)_PyPth_WakeAll(&gil->cond.switched);

@@ -173,6 +173,7 @@ typedef struct _PyPth_cond {
     char handing;                 // a waiter is woken, and has not taken it
     char owed;                    // the first waiter has its turn
     char promised;                // nobody else takes it
+    char quick;                   // who has taken it is scheduled by Pth
     struct _PyPth_cond *next_waited;      // in the list of the monitor
     char waited;                  // is in it
     PyTime_t since;               // when its holder was first seen, or 0
