@@ -541,8 +541,12 @@ extern void _PyPth_Kicked(void);
 extern int _PyPth_IsKicked(pid_t tid);
 extern void _PyPth_EndCall(ucontext_t *context);
 extern void _PyPth_Expelled(_PyPth_thread *kernel, ucontext_t *context);
-// The mask of the kernel thread.
+// The mask of the kernel thread, which lets the backend's signal through.
 extern uint64_t _PyPth_GetSignalMask(void);
+// That of the first one, when another one starts the first thread.
+extern void _PyPth_FindFirstMask(void);
+// `thread` begins with the mask of whoever has started it.  Locked.
+extern void _PyPth_MaskInherited(_PyPth_thread *thread);
 // The calling thread has changed its mask.
 extern void _PyPth_MaskChanged(void);
 // Threads have come or gone: the shared mask has to be made anew.

@@ -127,13 +127,9 @@ _PyPth_TakeSignal(void)
         return -1;
     }
     have_handler = 1;
-    sigset_t mask;
-    sigemptyset(&mask);
-    sigaddset(&mask, _PyPth_SIGNAL);
-    // Straight: this is no mask that differs from thread to thread.
-    (void)_PyPth_sys_sigmask(SIG_UNBLOCK, &mask, NULL);
+    uint64_t mask = _PyPth_GetSignalMask();
     if (_PyPth_self != NULL) {
-        _PyPth_self->kmask = _PyPth_self->sigmask = _PyPth_GetSignalMask();
+        _PyPth_self->kmask = _PyPth_self->sigmask = mask;
     }
     return 0;
 }
@@ -181,9 +177,38 @@ _PyPth_SignalAction(int signum, const struct sigaction *action,
 uint64_t
 _PyPth_GetSignalMask(void)
 {
-    uint64_t mask = 0;
+    uint64_t mask = 0, ours = PTH_SIGNAL_BIT(_PyPth_SIGNAL);
     (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &mask, sizeof(mask));
+    if ((mask & ours) && have_handler) {
+        // As a thread inherits it from one that blocks all signals, for example.
+        (void)syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &ours, NULL,
+                      sizeof(ours));
+        mask &= ~ours;
+    }
     return mask;
+}
+
+void
+_PyPth_FindFirstMask(void)
+{
+    char status[4096];
+    _PyPth_thread *first = _PyPth_first;
+    _PyPth_ReadTask(first->tid, "status", status, sizeof(status));
+    const char *blocked = strstr(status, "\nSigBlk:");
+    if (blocked != NULL) {
+        first->kmask = strtoull(blocked + strlen("\nSigBlk:"), NULL, 16);
+        first->sigmask = first->kmask & ~PTH_SIGNAL_BIT(_PyPth_SIGNAL);
+        _PyPth_masks_differ = (first->kmask != first->sigmask);
+    }
+}
+
+void
+_PyPth_MaskInherited(_PyPth_thread *thread)
+{
+    shared_stale = 1;
+    if (thread->sigmask != _PyPth_first->sigmask) {
+        _PyPth_masks_differ = 1;
+    }
 }
 
 void

@@ -632,6 +632,7 @@ run_thread(void *arg)
     self->busy = 1;
     pthread_cleanup_push(leave, self);
     _PyPth_Lock();
+    _PyPth_MaskInherited(self);
     _PyPth_arriving--;
     if (_PyPth_CanLend() && !self->alone) {
         _PyPth_TakeTurn(self);
@@ -693,6 +694,7 @@ take_from_pool(void (*func)(void *), void *arg, struct _PyPth_job *job,
     thread->arg = arg;
     thread->job = job;
     thread->sigmask = _PyPth_GetSignalMask();
+    _PyPth_MaskInherited(thread);
     list_add(&_PyPth_threads, thread);
     _PyPth_WakeThread(thread, _PyPth_WOKEN);
     return thread;
@@ -741,6 +743,11 @@ _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
         find_key_blocks();
         // Where it cannot be read, a new thread keeps what it begins with.
         (void)_PyPth_ReadName(_PyPth_main.tid, _PyPth_main.name);
+        if (_PyPth_self != _PyPth_first) {
+            _PyPth_Lock();
+            _PyPth_FindFirstMask();
+            _PyPth_Unlock();
+        }
         initialized = (_PyPth_TakeSignal() == 0 && start_pth() == 0
                        && _PyPth_InitTakeover() == 0);
     }

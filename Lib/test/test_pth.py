@@ -2105,6 +2105,28 @@ class ForeignThreadTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out, "done")
 
+    def test_where_all_signals_are_blocked(self):
+        # As in a server that has them taken by a thread of its own.
+        out = self.run_foreign("""
+            plain = ctypes.CDLL("libc.so.6")
+            everything = ctypes.create_string_buffer(b"\\xff" * 128)
+            assert plain.pthread_sigmask(0, everything, None) == 0
+            turn = threading.Semaphore(0)
+            def release(n):
+                time.sleep(0.02)
+                turn.release()
+            @CALLBACK
+            def begin(n):
+                threading.Thread(target=release, args=(n,)).start()
+            callbacks = [begin] + [CALLBACK(release)] * 5 + [begin] * 2
+            for callback in callbacks:
+                tid = start(callback)
+                assert turn.acquire(timeout=30)
+                join(tid)
+            print("done")
+            """)
+        self.assertEqual(out, "done")
+
     def test_many_call_into_python_at_once(self):
         # Beside threads that compute, sleep and wait.
         out = self.run_foreign("""
