@@ -1115,6 +1115,13 @@ _PyPth_CallIsLong(_PyPth_thread *thread, int blocks)
     thread->blocks = blocks ? BLOCKING_CALLS : 0;
 }
 
+static inline struct _gil_runtime_state *
+gil_of(_PyPth_cond *cond)
+{
+    return (struct _gil_runtime_state *)
+        ((char *)cond - offsetof(struct _gil_runtime_state, cond));
+}
+
 static _PyPth_cond *waited_gils;
 
 void
@@ -1136,6 +1143,20 @@ _PyPth_CondInit(_PyPth_cond *cond)
     _PyPth_Lock();
     _PyPth_CondForget(cond);
     memset(cond, 0, sizeof(*cond));
+    _PyPth_Unlock();
+}
+
+void
+_PyPth_CondFini(_PyPth_cond *cond)
+{
+    _PyPth_Lock();
+    _PyPth_CondForget(cond);
+    for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
+        // Who has ended the interpreter goes on with another GIL.
+        if (t->gil == gil_of(cond)) {
+            t->gil = NULL;
+        }
+    }
     _PyPth_Unlock();
 }
 
@@ -1185,13 +1206,6 @@ _PyPth_CondWait(_PyPth_cond *cond)
     _PyPth_result result = _PyPth_Wait(&cond->waiters, _PyPth_FOREVER, flags);
     woken_for_gil = waits_in_kernel(_PyPth_self);
     return result;
-}
-
-static inline struct _gil_runtime_state *
-gil_of(_PyPth_cond *cond)
-{
-    return (struct _gil_runtime_state *)
-        ((char *)cond - offsetof(struct _gil_runtime_state, cond));
 }
 
 static void

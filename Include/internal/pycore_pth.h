@@ -212,6 +212,8 @@ _PyPth_CondSignal(_PyPth_cond *cond)
 
 // Nobody waits.  Its memory may have been another one's.
 extern void _PyPth_CondInit(_PyPth_cond *cond);
+// It goes away, and its GIL with it.
+extern void _PyPth_CondFini(_PyPth_cond *cond);
 
 // Wait until signalled.  The waiters of the GIL need no time-out, by which
 // they ask its holder to drop it: the monitor asks (pth_monitor.c).  A
