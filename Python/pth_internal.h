@@ -89,6 +89,7 @@ typedef struct _PyPth_thread {
     pid_t tid;                    // the ID of its kernel thread
     uint64_t kmask;               // the signal mask of that, as we know it
     struct _PyPth_thread *alt_owner;  // whose alternate stack it has
+    struct _PyPth_thread *ran;    // who has run on it last, and has not left it
 
     /* The scheduler's view (pth_wait.c) */
     pth_t pth;                    // NULL: Pth has not seen it yet
@@ -380,6 +381,14 @@ extern _PyPth_thread *_PyPth_records;
 extern void _PyPth_AddRecord(_PyPth_thread *thread);
 // Free the record of a thread that has ended.
 extern void _PyPth_FreeThread(_PyPth_thread *thread);
+
+/* pth_go.c */
+
+// Go's runtime is in the process.
+extern char _PyPth_has_go;
+// Look for it: a kernel thread that Python did not start sets its signal mask, as
+// those of Go do when they begin.
+extern void _PyPth_LookForGo(void);
 
 /* pth_wait.c */
 

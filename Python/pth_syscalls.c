@@ -164,6 +164,9 @@ sigprocmask(int how, const sigset_t *set, sigset_t *old)
 MAPPED int
 pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
 {
+    if (_PyPth_self == NULL) {
+        _PyPth_LookForGo();
+    }
     if (set == NULL || _PyPth_self == NULL || _PyPth_vforked) {
         return real(pthread_sigmask)(how, set, old);
     }

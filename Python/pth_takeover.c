@@ -205,6 +205,7 @@ _PyPth_InitKernel(_PyPth_thread *self)
     self->kmask = self->sigmask = _PyPth_GetSignalMask();
     self->has_altstack = 0;
     self->alt_owner = NULL;
+    self->ran = self;
     _PyPth_self = self;
 }
 
@@ -218,18 +219,43 @@ _PyPth_SetKernelMask(_PyPth_thread *kernel, uint64_t mask)
     }
 }
 
+// Where Go may have changed it: what it is for the thread that has run there.
+static void
+ask_for_altstack(_PyPth_thread *kernel)
+{
+    _PyPth_thread *thread = kernel->ran;
+    stack_t now;
+    if (_PyPth_sys_sigaltstack(NULL, &now) == 0) {
+        now.ss_flags &= ~SS_ONSTACK;
+        thread->has_altstack = !(now.ss_flags & SS_DISABLE);
+        thread->altstack = now;
+        kernel->alt_owner = thread->has_altstack ? thread : NULL;
+    }
+}
+
 void
 _PyPth_SetAltstack(_PyPth_thread *kernel, _PyPth_thread *thread)
 {
+    if (_PyPth_has_go && kernel->ran != NULL) {
+        ask_for_altstack(kernel);
+    }
+    kernel->ran = thread;
     // Where the thread has none, that of the kernel thread's own stays: it
-    // costs no call then to run others in between.
-    _PyPth_thread *owner = thread->has_altstack ? thread
-                           : kernel->has_altstack ? kernel : NULL;
-    if (kernel->alt_owner != owner) {
-        stack_t none = {.ss_flags = SS_DISABLE};
+    // costs no call then to run others in between.  But Go would take it for the
+    // thread's.
+    _PyPth_thread *owner = NULL;
+    if (thread != NULL && thread->has_altstack) {
+        owner = thread;
+    }
+    else if (kernel->has_altstack && !_PyPth_has_go) {
+        owner = kernel;
+    }
+    stack_t none = {.ss_flags = SS_DISABLE};
+    if (kernel->alt_owner != owner
+        && _PyPth_sys_sigaltstack(owner != NULL ? &owner->altstack : &none,
+                                  NULL) == 0)
+    {
         kernel->alt_owner = owner;
-        (void)_PyPth_sys_sigaltstack(owner != NULL ? &owner->altstack : &none,
-                                     NULL);
     }
 }
 
@@ -241,6 +267,15 @@ _PyPth_KeepAltstack(ucontext_t *context)
     if (!((unsigned int)context->uc_stack.ss_flags & (1U << 31))) {
         context->uc_stack.ss_flags = SS_ONSTACK | SS_DISABLE;
     }
+}
+
+// Who has run on it is about to leave it.
+static void
+leave_altstack(_PyPth_thread *kernel)
+{
+    // Its own thread may be using its one elsewhere, but for the first.
+    _PyPth_SetAltstack(kernel, kernel == _PyPth_first ? kernel : NULL);
+    kernel->ran = NULL;
 }
 
 // The kernel thread of the caller is about to be parked.  The first one goes
@@ -256,15 +291,16 @@ quiet_kernel(_PyPth_thread *kernel)
     else {
         _PyPth_SetKernelMask(kernel, ~PTH_SIGNAL_BIT(33));
     }
-    _PyPth_SetAltstack(kernel, kernel);
+    leave_altstack(kernel);
 }
 
 // The calling thread has come to the kernel thread `on`, which was parked.
 static void
 at_home(_PyPth_thread *self, _PyPth_thread *on)
 {
-    _PyPth_SetKernelMask(on, self->sigmask);
+    // In this order: what the mask lets through may come at once.
     _PyPth_SetAltstack(on, self);
+    _PyPth_SetKernelMask(on, self->sigmask);
 }
 
 
@@ -669,10 +705,11 @@ _PyPth_Arrived(_PyPth_thread *self)
         }
     }
     _PyPth_SetThreadPointer(self->tp);
-    _PyPth_SetKernelMask(_PyPth_carrier, self->sigmask);
-    if (self->has_altstack || _PyPth_carrier->alt_owner != NULL) {
+    if (self->has_altstack || _PyPth_carrier->alt_owner != NULL || _PyPth_has_go) {
         _PyPth_SetAltstack(_PyPth_carrier, self);
     }
+    _PyPth_carrier->ran = self;
+    _PyPth_SetKernelMask(_PyPth_carrier, self->sigmask);
     if (self->pending != 0) {
         self->deliver = 1;
     }
@@ -694,8 +731,8 @@ _PyPth_RunOn(_PyPth_thread *thread)
         move_to_first(&scrap);
         Py_UNREACHABLE();
     }
-    _PyPth_SetKernelMask(_PyPth_carrier, thread->sigmask);
     _PyPth_SetAltstack(_PyPth_carrier, thread);
+    _PyPth_SetKernelMask(_PyPth_carrier, thread->sigmask);
     _PyPth_Switch(&scrap, thread->sp, thread->tp, NULL);
     Py_UNREACHABLE();
 }
@@ -789,6 +826,7 @@ free_kernel(_PyPth_thread *self)
 static void
 leave_carrier(_PyPth_thread *self, _PyPth_thread *on, char *stub)
 {
+    leave_altstack(_PyPth_carrier);
     set_out(self, on, stub);
     _PyPth_CheckState(self);
     _PyPth_Switch(&on->k.sp, stub_context(stub), _PyPth_carrier->k.tp,

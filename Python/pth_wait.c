@@ -1297,6 +1297,9 @@ _PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
         if (_PyPth_nthreads <= 1) {
             return;
         }
+        if (_PyPth_has_go && !self->alone) {
+            _PyPth_ToOwnKernel(1);
+        }
         self->in_call = PTH_CALLS;
         if (_PyPth_lock == self) {
             if (_PyPth_slice_expired) {

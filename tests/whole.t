@@ -5,7 +5,8 @@
 # usage: prove tests/whole.t
 #
 # Compiles tests/ext/whole.c and whole_cxx.cpp for both interpreters, PTH_PYTHON
-# and STOCK_PYTHON, and runs tests/ext/use_whole.py in each.
+# and STOCK_PYTHON, and runs tests/ext/use_whole.py in each.  And a library that
+# does what the runtime of Go does.
 
 . "$(dirname "$0")/tap.sh"
 . "$(dirname "$0")/builds.sh"
@@ -37,6 +38,14 @@ for by in stock pth; do
     ok "a thread is a whole thread in $by" use $by
     like "tests were run in $by" "$err" '^Ran [1-9][0-9]* tests'
     note "$(printf '%s\n' "$err" | grep skipped)"
+done
+
+ok "go_like.c compiles" "$(config_var pth CC)" -O2 -Wall -Werror -pthread -fPIC -shared \
+    -o "$tmp/go_like.so" "$top/tests/ext/go_like.c"
+for by in stock pth; do
+    run timeout --kill-after=5 120 "$(interpreter $by)" -B -X faulthandler \
+        "$top/tests/ext/use_go_like.py" "$tmp/go_like.so"
+    is "what Go sets for a kernel thread stays with its thread in $by" "$status $out" "0 right"
 done
 
 done_testing

@@ -17,6 +17,7 @@
 //   Python/pth_wait.c      waiting and waking: queues, timers
 //   Python/pth_monitor.c   the watch: time slices, threads that are stuck
 //   Python/pth_context.c   the switch of a libpth without our patches
+//   Python/pth_go.c        libraries that are written in Go
 //   Python/pth_poll.c      the descriptors that threads wait for
 //   Python/pth_signal.c    signals for one thread, signal masks
 //   Python/pth_syscalls.c  the system call mapping: blocking calls of the C
