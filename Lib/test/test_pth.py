@@ -890,6 +890,8 @@ class SliceTest(ScriptMixin, unittest.TestCase):
             """)
 
     @needs_mapping
+    @support.skip_if_sanitizer("the sanitizer interposes recv()",
+                               address=True, memory=True, thread=True)
     def test_a_ready_descriptor_waits_for_no_slice(self):
         self.slices_are_few("""
             a, b = socket.socketpair()

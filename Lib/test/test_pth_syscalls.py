@@ -21,6 +21,7 @@ import textwrap
 import threading
 import time
 import unittest
+from test import support
 from test.support import import_helper, script_helper, threading_helper
 
 if not sysconfig.get_config_var("HAVE_PTH"):
@@ -29,6 +30,8 @@ if not sysconfig.get_config_var("HAVE_PTH_SYSCALLS"):
     raise unittest.SkipTest("needs a build with --with-pth-syscalls=hard")
 if os.environ.get("PYTHONPTHSYSCALLS") == "0":
     raise unittest.SkipTest("switched off by PYTHONPTHSYSCALLS")
+if support.check_sanitizer(address=True, memory=True, thread=True):
+    raise unittest.SkipTest("the sanitizer interposes the calls")
 
 
 def run_threads(n, func, *args):
