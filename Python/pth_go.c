@@ -1,11 +1,12 @@
 // GNU Pth backend: libraries that are written in Go.
 //
-// The runtime that is part of each such library (cgo) goes by the kernel thread and
-// not by the thread: it gives each thread that calls it an alternate stack by a
-// system call of its own, sends signals to the kernel thread that it was on then,
-// and runs code on stacks of a few kilobytes, where no signal handler has room (os/signal,
-// "Go programs that use cgo or SWIG").  So GNU Pth schedules nobody any more
-// where there is one: each thread stays on its own kernel thread.
+// The runtime that is part of each such library (cgo) goes by the kernel thread,
+// and not by the thread: it gives each thread that calls it an alternate stack
+// by a system call of its own, sends signals to the kernel thread that it was on
+// then, and runs code on stacks of a few kilobytes, where no signal handler has
+// room (os/signal, "Go programs that use cgo or SWIG").  So GNU Pth schedules
+// nobody any more where there is one: each thread stays on its own kernel
+// thread.
 
 #include "pth_internal.h"
 
@@ -41,7 +42,15 @@ is_go(struct dl_phdr_info *info, size_t Py_UNUSED(size), void *Py_UNUSED(arg))
 void
 _PyPth_LookForGo(void)
 {
-    if (!_PyPth_has_go && dl_iterate_phdr(is_go, NULL)) {
-        _PyPth_has_go = 1;
+    static uint64_t known = 0;
+    if (_PyPth_has_go) {
+        return;
+    }
+    uint64_t loads = _PyPth_CountLoads();
+    if (_Py_atomic_load_uint64_relaxed(&known) != loads) {
+        if (dl_iterate_phdr(is_go, NULL)) {
+            _PyPth_has_go = 1;
+        }
+        _Py_atomic_store_uint64_relaxed(&known, loads);
     }
 }

@@ -347,8 +347,8 @@ _PyPth_StartMonitor(void)
         _PyPth_WakeMonitor();
         return 0;
     }
-    // It is woken by the signal, where Python has started no thread, too: those of
-    // others may wait for the GIL.
+    // It is woken by the signal, where Python has started no thread, too: those
+    // of others may wait for the GIL.
     if (_PyPth_TakeSignal() < 0 || _PyPth_StartKernel(watch) < 0) {
         return -1;
     }

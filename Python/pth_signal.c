@@ -121,12 +121,12 @@ _PyPth_AllOtherSignals(void)
 int
 _PyPth_TakeSignal(void)
 {
-    if (set_handler(_PyPth_SIGNAL, handler,
-                    have_handler ? NULL : &user_action) != 0)
-    {
-        return -1;
+    if (!have_handler) {
+        if (set_handler(_PyPth_SIGNAL, handler, &user_action) != 0) {
+            return -1;
+        }
+        have_handler = 1;
     }
-    have_handler = 1;
     uint64_t mask = _PyPth_GetSignalMask();
     if (_PyPth_self != NULL) {
         _PyPth_self->kmask = _PyPth_self->sigmask = mask;

@@ -705,10 +705,14 @@ _PyPth_Arrived(_PyPth_thread *self)
         }
     }
     _PyPth_SetThreadPointer(self->tp);
-    if (self->has_altstack || _PyPth_carrier->alt_owner != NULL || _PyPth_has_go) {
+    if (self->has_altstack || _PyPth_carrier->alt_owner != NULL
+        || _PyPth_has_go)
+    {
         _PyPth_SetAltstack(_PyPth_carrier, self);
     }
-    _PyPth_carrier->ran = self;
+    else {
+        _PyPth_carrier->ran = self;
+    }
     _PyPth_SetKernelMask(_PyPth_carrier, self->sigmask);
     if (self->pending != 0) {
         self->deliver = 1;

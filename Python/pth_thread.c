@@ -261,10 +261,18 @@ count_tls(struct dl_phdr_info *info, size_t Py_UNUSED(size), void *data)
 }
 
 static int
-count_loads(struct dl_phdr_info *info, size_t Py_UNUSED(size), void *data)
+get_adds(struct dl_phdr_info *info, size_t Py_UNUSED(size), void *data)
 {
     *(unsigned long long *)data = info->dlpi_adds;
     return 1;
+}
+
+uint64_t
+_PyPth_CountLoads(void)
+{
+    unsigned long long loads = 0;
+    (void)dl_iterate_phdr(get_adds, &loads);
+    return loads;
 }
 
 // What a thread has for pthread keys lies in blocks.  The C library tells
@@ -315,10 +323,9 @@ find_key_blocks(void)
 static int
 is_clean(void)
 {
-    // Twice what dlpi_adds was, and whether there are others.
+    // Twice the loads, and whether there are others.
     static uint64_t known = 0;
-    unsigned long long loads = 0;
-    (void)dl_iterate_phdr(count_loads, &loads);
+    uint64_t loads = _PyPth_CountLoads();
     uint64_t found = _Py_atomic_load_uint64_relaxed(&known);
     if (found >> 1 != loads) {
         int others = 0;
@@ -436,7 +443,8 @@ finish(_PyPth_thread *self)
 }
 
 // The kernel threads of the process, but for those that a program with pthreads
-// would not have: the monitor, the spare one, the pool's.  0 if /proc is not there.
+// would not have: the monitor, the spare one, the pool's.  0 if /proc is not
+// there.
 static int
 count_kernels(void)
 {
@@ -743,12 +751,14 @@ _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
         find_key_blocks();
         // Where it cannot be read, a new thread keeps what it begins with.
         (void)_PyPth_ReadName(_PyPth_main.tid, _PyPth_main.name);
+        _PyPth_Lock();
         if (_PyPth_self != _PyPth_first) {
-            _PyPth_Lock();
             _PyPth_FindFirstMask();
-            _PyPth_Unlock();
         }
-        initialized = (_PyPth_TakeSignal() == 0 && start_pth() == 0
+        // The monitor may take it at the same time.
+        int taken = _PyPth_TakeSignal();
+        _PyPth_Unlock();
+        initialized = (taken == 0 && start_pth() == 0
                        && _PyPth_InitTakeover() == 0);
     }
     int ready = initialized;

@@ -1298,6 +1298,7 @@ _PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
             return;
         }
         if (_PyPth_has_go && !self->alone) {
+            // It may be about to call Go.
             _PyPth_ToOwnKernel(1);
         }
         self->in_call = PTH_CALLS;
@@ -1359,7 +1360,7 @@ _PyPth_GILTaken(struct _gil_runtime_state *gil)
     gil->cond.handing = 0;
     gil->cond.owed = 0;
     gil->cond.promised = 0;
-    gil->cond.quick = _PyPth_self != NULL && _PyPth_IsCurrent();
+    gil->cond.quick = _PyPth_IsCurrent();
     woken_for_gil = 0;
     if (gil->cond.switched.head != NULL) {
         (void)_PyPth_WakeAll(&gil->cond.switched);

@@ -177,7 +177,7 @@ def run_system_module_tests(program, *modules):
     need_packages()
     system, ours = "/usr/bin/python3", version(PYTHON)
     if not os.path.exists(system) or version(system) != ours:
-        print(f"1..0 # SKIP the distribution's modules are not compiled for "
+        print("1..0 # SKIP the distribution's modules are not compiled for "
               f"Python {ours}")
         return 0
     for module, package in map(str.split, modules):

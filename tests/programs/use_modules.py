@@ -4,7 +4,6 @@ import asyncio
 import os
 import threading
 import warnings
-from concurrent import futures
 
 import lxml.etree
 import numpy
@@ -27,8 +26,7 @@ def in_threads(func):
         together.wait()
         return func(n)
 
-    with futures.ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(run, range(THREADS)))
+    return tap.run_threads([lambda n=n: run(n) for n in range(THREADS)])
 
 
 class ModulesTest(tap.TestCase):
