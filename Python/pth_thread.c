@@ -5,6 +5,7 @@
 // makes no difference to anybody, see is_clean().
 
 #include "pth_internal.h"
+#include "pycore_pymem_init.h"    // _PyMem_ArenaAlloc()
 
 #include <dlfcn.h>                // dlsym()
 #include <fcntl.h>                // O_CLOEXEC
@@ -624,6 +625,50 @@ wait_in_pool(_PyPth_thread *self)
     _PyPth_Unlock();
     errno = 0;
     return 1;
+}
+
+// Data stacks of threads that have ended.  To map and unmap one for each thread
+// takes a quarter of the time of its start and end, most of that in page faults.
+static void *kept_stacks[MAX_POOLED];
+
+// Can it be one, and would another thread take it?  A program with one thread
+// makes the system calls of stock.
+static inline int
+is_data_stack(size_t size)
+{
+    return size == 16 * 1024      // DATA_STACK_CHUNK_SIZE, Python/pystate.c
+           && _PyPth_CanLend();
+}
+
+// Neither takes a lock: interpreters with GILs of their own may come at once, and
+// the child of a fork finds nothing half done.
+void *
+_PyPth_ArenaAlloc(void *ctx, size_t size)
+{
+    if (is_data_stack(size)) {
+        for (int i = 0; i < MAX_POOLED; i++) {
+            void *memory = _Py_atomic_exchange_ptr(&kept_stacks[i], NULL);
+            if (memory != NULL) {
+                return memory;
+            }
+        }
+    }
+    return _PyMem_ArenaAlloc(ctx, size);
+}
+
+void
+_PyPth_ArenaFree(void *ctx, void *memory, size_t size)
+{
+    if (is_data_stack(size)) {
+        for (int i = 0; i < MAX_POOLED; i++) {
+            void *none = NULL;
+            if (_Py_atomic_compare_exchange_ptr(&kept_stacks[i], &none,
+                                                memory)) {
+                return;
+            }
+        }
+    }
+    _PyMem_ArenaFree(ctx, memory, size);
 }
 
 static void *

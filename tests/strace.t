@@ -141,6 +141,31 @@ is "a thread that computes while others wait costs no system call in two seconds
     /write\(1, "computes/ { start = $2 + 1 }
     start && $2 > start && $2 < start + 2 && !/clock_gettime\(/' "$tmp/log")" ""
 
+# Threads that start one after the other: each takes what the last one has left.
+cat > "$tmp/starts.py" <<'END'
+import os
+import threading
+
+
+def start(n):
+    for _ in range(n):
+        thread = threading.Thread(target=int)
+        thread.start()
+        thread.join()
+
+
+start(10)
+os.write(1, b"starts\n")
+start(500)
+os.write(1, b"ended\n")
+END
+ok "a program that starts threads runs" trace "$PTH_PYTHON" "$tmp/log" "$tmp/starts.py"
+like "when it starts them is seen" "$(cat "$tmp/log")" 'write\(1, "ended'
+mapped=$(sed -n '/write(1, "starts/,/write(1, "ended/p' "$tmp/log" |
+    grep -Ec '(mmap|munmap|clone3?)\(')
+ok "500 threads, one after the other, need neither memory nor kernel threads ($mapped calls)" \
+    test "$mapped" -lt 50
+
 # Many threads accept connections on one socket: each connection is for one.
 cat > "$tmp/herd.py" <<'END'
 import os

@@ -272,6 +272,11 @@ extern void _PyPth_MapSyscalls(int on);
 // included, but none of the backend's own.
 extern int _PyPth_ThreadCount(void);
 
+// The arena allocator: _PyMem_ArenaAlloc() and _PyMem_ArenaFree(), but data
+// stacks of threads that have ended are kept for others.
+extern void *_PyPth_ArenaAlloc(void *ctx, size_t size);
+extern void _PyPth_ArenaFree(void *ctx, void *memory, size_t size);
+
 // pthread_kill() for the ident of a thread: return 0 or an errno value.
 extern int _PyPth_Kill(unsigned long ident, int signum);
 
