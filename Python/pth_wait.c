@@ -1067,7 +1067,7 @@ _PyPth_YieldToWaiting(void)
 
 // What a thread takes for long: so many steps of the clock.  The monitor
 // measures how long a step is.
-uint64_t _PyPth_long_ticks = 150000;
+uint64_t _PyPth_long_ticks = 60000;
 
 // The next call without the GIL is to be timed: the monitor says so in each
 // tick, and hand-offs need not look at the clock.

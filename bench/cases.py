@@ -240,6 +240,8 @@ CASES = [
 
     parallel("python", "count to 1,000, 2 threads"),
     parallel("sha256", "sha256 of 1 MiB, 2 threads", quick=True),
+    parallel("sha256_32k", "sha256 of 32 KiB, 2 threads"),
+    parallel("fsync", "write and fsync of 4 KiB, 4 threads", 4),
     parallel("zlib", "zlib.compress of 64 KiB, 2 threads"),
     parallel("decimal", "Decimal.sqrt, 1,000 digits, 2 threads"),
 

@@ -9,10 +9,29 @@ import threading
 import measure
 
 
-def sha256():
+def sha256(size=1 << 20):
     import hashlib
-    data = bytes(1 << 20)
+    data = bytes(size)
     return lambda: hashlib.sha256(data)
+
+
+def sha256_32k():
+    return sha256(32 << 10)
+
+
+def fsync():
+    import os
+    import tempfile
+    block = bytes(4096)
+    files = threading.local()
+
+    def write():
+        if not hasattr(files, "own"):
+            # Where the program is, as /tmp may be memory.
+            files.own = tempfile.TemporaryFile(dir=".", buffering=0)
+        files.own.write(block)
+        os.fsync(files.own.fileno())
+    return write
 
 
 def zlib():
@@ -42,8 +61,9 @@ def logging():
     return lambda: log.error("message %d", 1)
 
 
-operation = {"sha256": sha256, "zlib": zlib, "decimal": decimal,
-             "python": python, "logging": logging}[sys.argv[1]]()
+operation = {"sha256": sha256, "sha256_32k": sha256_32k, "fsync": fsync,
+             "zlib": zlib, "decimal": decimal, "python": python,
+             "logging": logging}[sys.argv[1]]()
 number = int(sys.argv[2])
 
 
