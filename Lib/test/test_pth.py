@@ -2374,13 +2374,17 @@ class ForeignThreadTest(ScriptMixin, unittest.TestCase):
 
     def test_python_ends_beside_it(self):
         out = self.run_foreign("""
+            # One that comes while Python ends is too much for CPython itself
+            # (pystate.c, unbind_gilstate_tstate(), asserts what is not so).
+            began = threading.Event()
             @CALLBACK
             def callback(x):
+                began.set()
                 while True:
                     time.sleep(0.001)
             start(callback)
             start(ctypes.cast(libc.pause, ctypes.c_void_p))
-            time.sleep(0.01)
+            began.wait()
             print("end")
             """)
         self.assertEqual(out, "end")
