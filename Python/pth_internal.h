@@ -455,8 +455,9 @@ extern int _PyPth_HasOtherGIL(_PyPth_thread *thread);
 // just been woken.
 extern void _PyPth_EndSliceOf(_PyPth_thread *thread, int only_look);
 extern volatile int _PyPth_slice_expired;
+// What _PyPth_Ticks() counts in a microsecond.
+extern uint64_t _PyPth_us_ticks;
 // See _PyPth_GILDropped().
-extern uint64_t _PyPth_long_ticks;
 extern volatile int _PyPth_time_calls;
 // The thread is in a call without the GIL that was timed, and takes long.
 extern int _PyPth_IsInLongCall(_PyPth_thread *thread);

@@ -269,9 +269,8 @@ measure_clock(void)
     sleep_ns(TICK_NS);
     PyTime_t ns = _PyPth_Now() - t0;
     if (ns > 0) {
-        // 20 us
         uint64_t ticks = _PyPth_ReadTicks() - ticks0;
-        _PyPth_long_ticks = ticks * 20000 / (uint64_t)ns;
+        _PyPth_us_ticks = ticks * 1000 / (uint64_t)ns;
     }
 }
 

@@ -755,7 +755,7 @@ stays_in_call(void)
     uint64_t start = _PyPth_Ticks();
     unlock_as(thread);
     while (*now == entries
-           && _PyPth_Ticks() - start < _PyPth_long_ticks / 4)
+           && _PyPth_Ticks() - start < 5 * _PyPth_us_ticks)
     {
         _PyPth_Pause();
     }
@@ -1275,7 +1275,7 @@ _PyPth_AwaitArrivals(void)
     uint64_t start = _PyPth_Ticks();
     unlock_as(_PyPth_IDLE);
     while (_PyPth_arriving > 0 && !_PyPth_AnyWoken()
-           && _PyPth_Ticks() - start < 10 * _PyPth_long_ticks)
+           && _PyPth_Ticks() - start < 200 * _PyPth_us_ticks)
     {
         (void)syscall(SYS_sched_yield);
     }

@@ -627,50 +627,6 @@ wait_in_pool(_PyPth_thread *self)
     return 1;
 }
 
-// Data stacks of threads that have ended.  To map and unmap one for each thread
-// takes a quarter of the time of its start and end, most of that in page faults.
-static void *kept_stacks[MAX_POOLED];
-
-// Can it be one, and would another thread take it?  A program with one thread
-// makes the system calls of stock.
-static inline int
-is_data_stack(size_t size)
-{
-    return size == 16 * 1024      // DATA_STACK_CHUNK_SIZE, Python/pystate.c
-           && _PyPth_CanLend();
-}
-
-// Neither takes a lock: interpreters with GILs of their own may come at once, and
-// the child of a fork finds nothing half done.
-void *
-_PyPth_ArenaAlloc(void *ctx, size_t size)
-{
-    if (is_data_stack(size)) {
-        for (int i = 0; i < MAX_POOLED; i++) {
-            void *memory = _Py_atomic_exchange_ptr(&kept_stacks[i], NULL);
-            if (memory != NULL) {
-                return memory;
-            }
-        }
-    }
-    return _PyMem_ArenaAlloc(ctx, size);
-}
-
-void
-_PyPth_ArenaFree(void *ctx, void *memory, size_t size)
-{
-    if (is_data_stack(size)) {
-        for (int i = 0; i < MAX_POOLED; i++) {
-            void *none = NULL;
-            if (_Py_atomic_compare_exchange_ptr(&kept_stacks[i], &none,
-                                                memory)) {
-                return;
-            }
-        }
-    }
-    _PyMem_ArenaFree(ctx, memory, size);
-}
-
 static void *
 run_thread(void *arg)
 {
@@ -715,6 +671,53 @@ _PyPth_Exit(void *value)
     // Goes back to run_thread(), and unwinds what is in between.
     _PyPth_sys_pthread_exit(value);
     Py_UNREACHABLE();
+}
+
+
+/* Data stacks */
+
+// Data stacks of threads that have ended.  To map and unmap one for each thread
+// takes a quarter of the time of its start and end, most of that in page faults.
+static void *kept_stacks[MAX_POOLED];
+
+// Can it be one, and would another thread take it?  A program with one thread
+// makes the system calls of stock.
+static inline int
+is_data_stack(size_t size)
+{
+    return size == 16 * 1024      // DATA_STACK_CHUNK_SIZE, Python/pystate.c
+           && _PyPth_CanLend();
+}
+
+// Neither takes a lock: interpreters with GILs of their own may come at once, and
+// the child of a fork finds nothing half done.
+void *
+_PyPth_ArenaAlloc(void *ctx, size_t size)
+{
+    if (is_data_stack(size)) {
+        for (int i = 0; i < MAX_POOLED; i++) {
+            void *memory = _Py_atomic_exchange_ptr(&kept_stacks[i], NULL);
+            if (memory != NULL) {
+                return memory;
+            }
+        }
+    }
+    return _PyMem_ArenaAlloc(ctx, size);
+}
+
+void
+_PyPth_ArenaFree(void *ctx, void *memory, size_t size)
+{
+    if (is_data_stack(size)) {
+        for (int i = 0; i < MAX_POOLED; i++) {
+            void *none = NULL;
+            if (_Py_atomic_compare_exchange_ptr(&kept_stacks[i], &none,
+                                                memory)) {
+                return;
+            }
+        }
+    }
+    _PyMem_ArenaFree(ctx, memory, size);
 }
 
 

@@ -1065,9 +1065,11 @@ _PyPth_YieldToWaiting(void)
 
 /* The GIL */
 
-// What a thread takes for long: so many steps of the clock.  The monitor
-// measures how long a step is.
-uint64_t _PyPth_long_ticks = 60000;
+// Steps of the clock in a microsecond, as the monitor has measured them.
+uint64_t _PyPth_us_ticks = 3000;
+
+// What a thread takes for long, in microseconds.
+#define LONG_US 20
 
 // The next call without the GIL is to be timed: the monitor says so in each
 // tick, and hand-offs need not look at the clock.
@@ -1085,7 +1087,7 @@ _PyPth_IsInLongCall(_PyPth_thread *thread)
 {
     uint64_t since = thread->dropped_at;
     return thread->in_call == PTH_CALLS && since != 0
-           && _PyPth_ReadTicks() - since > _PyPth_long_ticks;
+           && _PyPth_ReadTicks() - since > LONG_US * _PyPth_us_ticks;
 }
 
 // The call that the thread has made without the GIL is over.

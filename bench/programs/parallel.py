@@ -27,7 +27,7 @@ def fsync():
 
     def write():
         if not hasattr(files, "own"):
-            # Where the program is, as /tmp may be memory.
+            # Not in /tmp, which may be memory.
             files.own = tempfile.TemporaryFile(dir=".", buffering=0)
         files.own.write(block)
         os.fsync(files.own.fileno())
