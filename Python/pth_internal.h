@@ -151,7 +151,9 @@ typedef struct _PyPth_thread {
     struct _PyPth_thread *parked_next;
 
     /* Signals (pth_signal.c) */
-    uint64_t sigmask;             // its mask
+    uint64_t sigmask;             // its mask,
+    uint64_t call_mask;           // and that of the call that it is in,
+    char has_call_mask;           // if that has one (sigsuspend(2))
     uint64_t pending;             // sent to it while it was not running
     char deliver;                 // its handlers shall run
     uint64_t waits_at_home;       // sent to its kernel thread, which blocks them
@@ -593,9 +595,26 @@ extern void _PyPth_SendPending(_PyPth_thread *thread);
 // For the monitor: end the call of the main thread if that does not know of a
 // signal.  Return true if it may have to be done again.  Locked.
 extern int _PyPth_InterruptMain(void);
+// Does the thread block the signal, where it is now?
+static inline int
+_PyPth_Blocks(_PyPth_thread *thread, int signum)
+{
+    uint64_t mask = thread->has_call_mask ? thread->call_mask
+                                          : thread->sigmask;
+    return (mask & PTH_SIGNAL_BIT(signum)) != 0;
+}
 // The calling thread is about to wait for signals: it goes to its own kernel
-// thread, and what is pending for it alone with it.
-extern void _PyPth_TakeSignalsHome(void);
+// thread, and what is pending for it alone with it.  `mask`: that of the call, or
+// NULL if it has none.
+extern void _PyPth_TakeSignalsHome(const sigset_t *mask);
+// The call with that mask is over.
+static inline void
+_PyPth_LeaveCallMask(void)
+{
+    if (_PyPth_self != NULL) {
+        _PyPth_self->has_call_mask = 0;
+    }
+}
 // Does `thread` let one of these signals through?
 extern int _PyPth_TakesSignal(_PyPth_thread *thread, uint64_t set);
 // Take the backend's signal out of a mask that is to be blocked.

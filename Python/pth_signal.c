@@ -361,6 +361,8 @@ _PyPth_MaskChanged(void)
     }
     _PyPth_Lock();
     _PyPth_KernelOf(self)->kmask = self->sigmask = _PyPth_GetSignalMask();
+    // It may have left a call by siglongjmp().
+    self->has_call_mask = 0;
     // Often it has got back the one that it had before, as after a fork().
     _PyPth_masks_differ = _PyPth_nthreads > 1
                           ? !_PyPth_masks_differ || any_mask_differs()
@@ -415,7 +417,7 @@ static int
 send_to(_PyPth_thread *thread, int signum, const siginfo_t *info)
 {
     uint64_t bit = PTH_SIGNAL_BIT(signum);
-    int blocks = (thread->sigmask & bit) != 0;
+    int blocks = _PyPth_Blocks(thread, signum);
     pid_t tid = 0;
     if (thread->out) {
         // What it blocks would wait on another one's kernel thread for that one.
@@ -432,7 +434,7 @@ send_to(_PyPth_thread *thread, int signum, const siginfo_t *info)
     }
     if (tid != 0) {
         // Before it changes places.
-        if (blocks) {
+        if (thread->sigmask & bit) {
             thread->waits_at_home |= bit;
         }
         return send_signal(thread, tid, signum, info);
@@ -458,10 +460,20 @@ send_to(_PyPth_thread *thread, int signum, const siginfo_t *info)
 }
 
 void
-_PyPth_TakeSignalsHome(void)
+_PyPth_TakeSignalsHome(const sigset_t *mask)
 {
     _PyPth_thread *self = _PyPth_self;
-    if (!_PyPth_InProgram() || self->alone || _PyPth_nthreads <= 1) {
+    if (!_PyPth_InProgram() || _PyPth_nthreads <= 1) {
+        return;
+    }
+    if (mask != NULL) {
+        // On the way there others take what it lets through, but leave it to this
+        // thread: on stock that way is too short for a signal to come in between.
+        memcpy(&self->call_mask, mask, sizeof(self->call_mask));
+        _Py_atomic_fence_release();
+        self->has_call_mask = 1;
+    }
+    if (self->alone) {
         return;
     }
     // With a mask of its own, by which the kernel decides what ends it.
@@ -539,11 +551,11 @@ choose_thread(int signum)
 {
     _PyPth_thread *thread =
         _PyPth_FindThread((unsigned long)_PyRuntime.main_thread);
-    if (thread != NULL && !(thread->sigmask & PTH_SIGNAL_BIT(signum))) {
+    if (thread != NULL && !_PyPth_Blocks(thread, signum)) {
         return thread;
     }
     for (thread = _PyPth_threads; thread != NULL; thread = thread->all_next) {
-        if (!(thread->sigmask & PTH_SIGNAL_BIT(signum))) {
+        if (!_PyPth_Blocks(thread, signum)) {
             break;
         }
     }
@@ -597,7 +609,7 @@ lets_through_tripped(_PyPth_thread *thread)
     for (int signum = 1; signum < Py_NSIG; signum++) {
         if (_Py_atomic_load_int_relaxed(
                 &_PyRuntime.signals.handlers[signum].tripped)
-            && !(thread->sigmask & PTH_SIGNAL_BIT(signum)))
+            && !_PyPth_Blocks(thread, signum))
         {
             return 1;
         }

@@ -440,11 +440,7 @@ ON_OWN(OWN, int, initgroups, (const char *user, gid_t group), (user, group))
 
 // What is sent to a thread, and what it lets through, the kernel knows on the
 // thread's own kernel thread alone.
-#define SIGNALS _PyPth_TakeSignalsHome()
-#define SIGNALS_IF(mask)                                        \
-    if ((mask) != NULL) {                                       \
-        SIGNALS;                                                \
-    }
+#define SIGNALS _PyPth_TakeSignalsHome(NULL)
 
 ON_OWN(SIGNALS, int, sigwait, (const sigset_t *set, int *signum),
        (set, signum))
@@ -453,14 +449,40 @@ ON_OWN(SIGNALS, int, sigwaitinfo, (const sigset_t *set, siginfo_t *info),
 ON_OWN(SIGNALS, int, sigtimedwait,
        (const sigset_t *set, siginfo_t *info, const struct timespec *timeout),
        (set, info, timeout))
-ON_OWN(SIGNALS, int, sigsuspend, (const sigset_t *mask), (mask))
-ON_OWN(SIGNALS_IF(mask), int, pselect,
-       (int nfds, fd_set *r, fd_set *w, fd_set *e,
-        const struct timespec *timeout, const sigset_t *mask),
-       (nfds, r, w, e, timeout, mask))
-ON_OWN(SIGNALS_IF(mask), int, epoll_pwait,
-       (int epfd, struct epoll_event *events, int maxevents, int timeout,
-        const sigset_t *mask), (epfd, events, maxevents, timeout, mask))
+
+// The same for a call that has `mask` as long as it waits.
+#define CALL_WITH_MASK(name, args)                              \
+    _PyPth_TakeSignalsHome(mask);                               \
+    int result = real(name) args;                               \
+    _PyPth_LeaveCallMask();                                     \
+    return result
+
+#define WITH_MASK(name, params, args)                           \
+    DECLARE_REAL(name)                                          \
+    MAPPED int                                                  \
+    name params                                                 \
+    {                                                           \
+        if (mask == NULL) {                                     \
+            return real(name) args;                             \
+        }                                                       \
+        CALL_WITH_MASK(name, args);                             \
+    }
+
+DECLARE_REAL(sigsuspend)
+
+MAPPED int
+sigsuspend(const sigset_t *mask)
+{
+    CALL_WITH_MASK(sigsuspend, (mask));
+}
+
+WITH_MASK(pselect,
+          (int nfds, fd_set *r, fd_set *w, fd_set *e,
+           const struct timespec *timeout, const sigset_t *mask),
+          (nfds, r, w, e, timeout, mask))
+WITH_MASK(epoll_pwait,
+          (int epfd, struct epoll_event *events, int maxevents, int timeout,
+           const sigset_t *mask), (epfd, events, maxevents, timeout, mask))
 
 DECLARE_REAL(ppoll)
 
@@ -468,13 +490,15 @@ MAPPED int
 ppoll(struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
       const sigset_t *mask)
 {
-    SIGNALS_IF(mask)
+    if (mask == NULL) {
 #ifdef HAVE_PTH_SYSCALLS
-    else if (can_map(ppoll)) {
-        return _PyPth_Ppoll(fds, nfds, timeout);
-    }
+        if (can_map(ppoll)) {
+            return _PyPth_Ppoll(fds, nfds, timeout);
+        }
 #endif
-    return real(ppoll)(fds, nfds, timeout, mask);
+        return real(ppoll)(fds, nfds, timeout, NULL);
+    }
+    CALL_WITH_MASK(ppoll, (fds, nfds, timeout, mask));
 }
 
 // Since glibc 2.35; declared here for those before, which nobody can have
@@ -482,10 +506,10 @@ ppoll(struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
 extern int epoll_pwait2(int epfd, struct epoll_event *events, int maxevents,
                         const struct timespec *timeout, const sigset_t *mask);
 
-ON_OWN(SIGNALS_IF(mask), int, epoll_pwait2,
-       (int epfd, struct epoll_event *events, int maxevents,
-        const struct timespec *timeout, const sigset_t *mask),
-       (epfd, events, maxevents, timeout, mask))
+WITH_MASK(epoll_pwait2,
+          (int epfd, struct epoll_event *events, int maxevents,
+           const struct timespec *timeout, const sigset_t *mask),
+          (epfd, events, maxevents, timeout, mask))
 
 MAPPED int
 __ppoll_chk(struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,

@@ -1150,7 +1150,7 @@ _PyPth_IsForFirst(int signum, const siginfo_t *info, _PyPth_thread *target,
     }
     if (target == NULL) {
         if (info->si_code == SI_TKILL || first->ended
-            || (first->sigmask & PTH_SIGNAL_BIT(signum)))
+            || _PyPth_Blocks(first, signum))
         {
             return 0;
         }

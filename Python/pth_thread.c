@@ -608,6 +608,7 @@ wait_in_pool(_PyPth_thread *self)
     }
     (void)uselocale(LC_GLOBAL_LOCALE);
     self->has_altstack = 0;
+    self->has_call_mask = 0;
     self->pending = 0;
     self->long_calls = 0;
     self->blocks = 0;

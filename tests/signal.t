@@ -8,6 +8,9 @@
 run ${CC:-cc} -Wall -Werror -O1 -fPIC -shared "$top/tests/ext/signal_in_wait.c" -o "$tmp/signal_in_wait.so"
 [ $status -eq 0 ] || die "tests/ext/signal_in_wait.c: $err"
 
+run ${CC:-cc} -Wall -Werror -O1 -fPIC -shared "$top/tests/ext/signal_on_the_way.c" -o "$tmp/signal_on_the_way.so"
+[ $status -eq 0 ] || die "tests/ext/signal_on_the_way.c: $err"
+
 # ---- when nobody can run, just before the kernel waits
 
 cat > "$tmp/wait.py" <<'END'
@@ -83,5 +86,52 @@ is "a signal that comes in just before the kernel waits is handled at once" \
     "0 beside poll: handled before ppoll()
 beside epoll: handled before ppoll()
 slices go on"
+
+# ---- just before a thread waits with a mask that lets it through
+
+# As debuggers and servers wait for their children: what has come since they looked
+# is to end the wait.  Another thread does not block it.
+cat > "$tmp/way.py" <<'END'
+import ctypes
+import select
+import signal
+import threading
+
+LIMIT = 10                        # seconds, for what hangs
+
+came = []
+signal.signal(signal.SIGUSR2, lambda signum, frame: came.append("came"))
+signal.signal(signal.SIGALRM, lambda signum, frame: came.append("lost"))
+
+done = threading.Event()
+other = threading.Thread(target=done.wait, args=(1000,))
+other.start()
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+
+lib = ctypes.CDLL(None, use_errno=True)
+mask = bytes(128)
+events = ctypes.create_string_buffer(16)
+with select.epoll() as epoll:
+    for name, args in [("sigsuspend", (mask,)),
+                       ("pselect", (0, None, None, None, None, mask)),
+                       ("ppoll", (None, 0, None, mask)),
+                       ("epoll_pwait", (epoll.fileno(), events, 1, -1, mask))]:
+        came.clear()
+        signal.setitimer(signal.ITIMER_REAL, LIMIT)
+        result = getattr(lib, name)(*args)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        print(name, result, *came)
+done.set()
+other.join()
+END
+
+# timeout(1), too, has such a wait.
+run timeout -s KILL 120 env LD_PRELOAD="$tmp/signal_on_the_way.so" "$PTH_PYTHON" -I "$tmp/way.py"
+[ "$status" -eq 0 ] || show_run
+is "a signal that comes on the way to a wait that lets it through ends that" "$status $out" \
+    "0 sigsuspend -1 came
+pselect -1 came
+ppoll -1 came
+epoll_pwait -1 came"
 
 done_testing
