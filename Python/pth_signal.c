@@ -223,7 +223,8 @@ static siginfo_t infos[_NSIG];
 static char has_info[_NSIG];
 
 // What the kernel does not let a thread send in its name (rt_sigqueueinfo(2),
-// EPERM: it must be the first one).  It goes by a pointer to here.
+// EPERM: it must be the first one, or send it to itself).  It goes by a pointer to
+// here.
 static siginfo_t originals[_NSIG];
 static _PyPth_thread *original_for[_NSIG];
 
@@ -237,14 +238,17 @@ send_signal(_PyPth_thread *thread, pid_t tid, int signum,
         return syscall(SYS_tgkill, pid, tid, signum) == 0 ? 0 : errno;
     }
     struct sigaction sa;
-    if (_PyPth_sys_sigaction(signum, NULL, &sa) == 0
+    if (!(thread->sigmask & PTH_SIGNAL_BIT(signum))
+        && _PyPth_sys_sigaction(signum, NULL, &sa) == 0
         && !(sa.sa_flags & SA_SIGINFO) && sa.sa_handler == SIG_DFL)
     {
         // There was a handler when it came.
         return 0;
     }
     siginfo_t sent = *info;
-    if (info->si_code >= 0 || info->si_code == SI_TKILL) {
+    if (info->si_code >= 0
+        || (info->si_code == SI_TKILL && tid != (pid_t)syscall(SYS_gettid)))
+    {
         originals[signum] = *info;
         original_for[signum] = thread;
         memset(&sent, 0, sizeof(sent));
@@ -451,6 +455,10 @@ send_to(_PyPth_thread *thread, int signum, const siginfo_t *info)
     {
         // Its handler runs before the call returns with EINTR.
         _PyPth_WakeThread(thread, _PyPth_INTR);
+    }
+    else if (blocks && thread->fds != NULL) {
+        // It looks again: see _PyPth_WaitFds().
+        _PyPth_WakeThread(thread, _PyPth_WOKEN);
     }
     else {
         // It runs the handler, and waits on.

@@ -943,6 +943,12 @@ _PyPth_WaitFds(struct pollfd *fds, unsigned long nfds, PyTime_t deadline,
 {
     _PyPth_thread *self = _PyPth_self;
     _PyPth_Lock();
+    if ((self->pending | self->waits_at_home) & self->sigmask) {
+        // A signalfd(2) has them for the thread alone, on its own kernel thread.
+        _PyPth_Unlock();
+        _PyPth_TakeSignalsHome(NULL);
+        return _PyPth_ERROR;
+    }
     if (nfds > 0 && _PyPth_InsertFds(self, fds, nfds, flags) < 0) {
         _PyPth_Unlock();
         return _PyPth_ERROR;

@@ -8,7 +8,9 @@ say what holds with any threads: they pass on stock CPython, too.
 
 import os
 import random
+import select
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -24,6 +26,8 @@ from in_threads import in_threads
 
 # What has not come after so many seconds is lost.
 LOST = 50
+
+SI_TKILL = -6                     # <signal.h>
 
 
 class Others:
@@ -277,6 +281,50 @@ class SignalTest(unittest.TestCase):
             signal.pthread_kill(t.ident, signal.SIGUSR2)
         for t in threads:
             t.join()
+
+    def test_a_signal_for_a_thread_is_read_from_a_signalfd_by_it(self):
+        blocked = [signal.SIGUSR1]
+        old = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+        self.addCleanup(signal.pthread_sigmask, signal.SIG_SETMASK, old)
+
+        def wait_in_poll(fd):
+            poll = select.poll()
+            poll.register(fd, select.POLLIN)
+            return poll.poll(LOST * 1000)
+
+        def wait_in_select(fd):
+            return select.select([fd], [], [], LOST)[0]
+
+        def wait_in_epoll(fd):
+            with select.epoll() as epoll:
+                epoll.register(fd, select.EPOLLIN)
+                return epoll.poll(LOST)
+
+        def take(fd, wait, entered, go, got):
+            entered.set()
+            go.wait()
+            if wait(fd):
+                signum, _, code = struct.unpack_from("=Iii", os.read(fd, 128))
+                got += [signum, code]
+
+        waits = [lambda fd: True, wait_in_poll, wait_in_select, wait_in_epoll]
+        with Others():
+            for wait in waits:
+                for early in (True, False):
+                    fd = whole.signal_fd(signal.SIGUSR1)
+                    self.addCleanup(os.close, fd)
+                    entered, go, got = threading.Event(), threading.Event(), []
+                    t = threading.Thread(target=take,
+                                         args=(fd, wait, entered, go, got))
+                    t.start()
+                    entered.wait()
+                    if not early:
+                        go.set()
+                        time.sleep(0.02)
+                    signal.pthread_kill(t.ident, signal.SIGUSR1)
+                    go.set()
+                    t.join(LOST)
+                    self.assertEqual(got, [signal.SIGUSR1, SI_TKILL])
 
     def test_a_handler_of_c_that_blocks(self):
         # It runs to its end where it is, and the heap stays whole.

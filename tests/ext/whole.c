@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -384,6 +385,17 @@ vfork_and_read(PyObject *Py_UNUSED(self), PyObject *arg)
     return PyLong_FromLong(status);
 }
 
+/* signal_fd(signum) -> a descriptor from which that signal is read */
+static PyObject *
+signal_fd(PyObject *Py_UNUSED(self), PyObject *arg)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, (int)PyLong_AsLong(arg));
+    int fd = signalfd(-1, &set, SFD_CLOEXEC);
+    return fd < 0 ? error(errno) : PyLong_FromLong(fd);
+}
+
 static PyMethodDef methods[] = {
     {"look", look, METH_NOARGS},
     {"keep", keep, METH_VARARGS},
@@ -398,6 +410,7 @@ static PyMethodDef methods[] = {
     {"allocate_raw", allocate_raw, METH_NOARGS},
     {"call_in_threads", call_in_threads, METH_VARARGS},
     {"allocate_under_signals", allocate_under_signals, METH_VARARGS},
+    {"signal_fd", signal_fd, METH_O},
     {"vfork_and_read", vfork_and_read, METH_O},
     {NULL}
 };
