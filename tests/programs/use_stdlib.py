@@ -437,6 +437,8 @@ class ReadlineTest(tap.TestCase):
         terminal.expect(r"sum 42\r\n")
         terminal.ticks(3)
         terminal.type("stop.set()\r")
+        # Between the lines the terminal takes Control-D for itself.
+        terminal.expect(r"(?s)stop\.set\(\).*>>> ")
         terminal.type("\x04")
         self.assertEqual(terminal.close(), 0)
 
