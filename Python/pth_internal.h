@@ -153,9 +153,9 @@ typedef struct _PyPth_thread {
     /* Signals (pth_signal.c) */
     uint64_t sigmask;             // its mask,
     uint64_t call_mask;           // and that of the call that it is in,
-    char has_call_mask;           // if that has one (sigsuspend(2))
-    uint64_t pending;             // sent to it while it was not running
+    int has_call_mask;            // if that has one (sigsuspend(2))
     char deliver;                 // its handlers shall run
+    uint64_t pending;             // sent to it while it was not running
     uint64_t waits_at_home;       // sent to its kernel thread, which blocks them
     stack_t altstack;             // its alternate stack,
     char has_altstack;            // if it has one
@@ -599,8 +599,8 @@ extern int _PyPth_InterruptMain(void);
 static inline int
 _PyPth_Blocks(_PyPth_thread *thread, int signum)
 {
-    uint64_t mask = thread->has_call_mask ? thread->call_mask
-                                          : thread->sigmask;
+    uint64_t mask = _Py_atomic_load_int_acquire(&thread->has_call_mask)
+                    ? thread->call_mask : thread->sigmask;
     return (mask & PTH_SIGNAL_BIT(signum)) != 0;
 }
 // The calling thread is about to wait for signals: it goes to its own kernel

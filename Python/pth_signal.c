@@ -478,8 +478,7 @@ _PyPth_TakeSignalsHome(const sigset_t *mask)
         // On the way there others take what it lets through, but leave it to this
         // thread: on stock that way is too short for a signal to come in between.
         memcpy(&self->call_mask, mask, sizeof(self->call_mask));
-        _Py_atomic_fence_release();
-        self->has_call_mask = 1;
+        _Py_atomic_store_int_release(&self->has_call_mask, 1);
     }
     if (self->alone) {
         return;
