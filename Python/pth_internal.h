@@ -217,6 +217,9 @@ _PyPth_InHandler(void)
 extern _PyPth_thread *_PyPth_current;     // the current thread of Pth
 extern _PyPth_thread *_PyPth_carrier;     // whose kernel thread carries
 
+// Nobody sleeps who waits for the lock.
+extern void _PyPth_ForgetSleepers(void);
+
 // Does the caller, who has locked the backend, run on the carrier?
 static inline int
 _PyPth_IsCurrent(void)

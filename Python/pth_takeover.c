@@ -84,32 +84,74 @@ static inline void
 unlock_as(_PyPth_thread *value)
 {
     _Py_atomic_store_ptr_release(&_PyPth_lock, value);
+    _PyPth_Unlocked();
 }
 
-// After so many tries in vain.
-static void
-back_off(int tries)
+// Who finds it locked for longer sleeps, and these are woken one at a time.
+// Thousands that look again and again, as when as many threads end at once, would
+// leave no time to the one that has it.
+#define MAX_YIELDING 4
+
+int _PyPth_lock_sleepers = 0;
+static int lock_waiters = 0;      // these, and those that will sleep
+static int lock_wakes = 0;        // a futex: how often one was woken
+static int lock_woken = 0;        // one was, and has not looked yet
+
+void __attribute__((noinline))
+_PyPth_WakeForLock(void)
 {
-    // Who has it may wait for this processor.
-    if (tries < 100) {
-        _PyPth_Pause();
+    if (!_Py_atomic_exchange_int(&lock_woken, 1)) {
+        (void)_Py_atomic_add_int(&lock_wakes, 1);
+        (void)_PyPth_Futex(&lock_wakes, FUTEX_WAKE_PRIVATE, 1, NULL);
     }
-    else if (tries < 1000) {
-        (void)syscall(SYS_sched_yield);
+}
+
+void
+_PyPth_ForgetSleepers(void)
+{
+    _PyPth_lock_sleepers = lock_waiters = lock_woken = 0;
+}
+
+// Return true if it is locked after all.
+static int
+sleep_for_lock(void)
+{
+    int wakes = _Py_atomic_load_int(&lock_wakes);
+    int sleepers = _Py_atomic_add_int(&_PyPth_lock_sleepers, 1) + 1;
+    int locked = lock_at_once();
+    if (!locked) {
+        // Not forever: who unlocks it may have looked for sleepers just before.
+        struct timespec timeout = {0, 50000 * Py_MIN(sleepers, 10000)};
+        (void)_PyPth_Futex(&lock_wakes, FUTEX_WAIT_PRIVATE, wakes, &timeout);
+        _Py_atomic_store_int(&lock_woken, 0);
     }
-    else {
-        // A real-time thread yields to its like only (sched(7)).
-        struct timespec ts = {0, 50000};
-        (void)syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &ts, NULL);
-    }
+    (void)_Py_atomic_add_int(&_PyPth_lock_sleepers, -1);
+    return locked;
 }
 
 void __attribute__((noinline))
 _PyPth_LockSlowly(void)
 {
-    for (int tries = 0; !lock_at_once(); tries++) {
-        back_off(tries);
+    for (int tries = 0; tries < 100; tries++) {
+        if (lock_at_once()) {
+            return;
+        }
+        _PyPth_Pause();
     }
+    // Who has it may wait for this processor.  But a real-time thread yields to
+    // its like only (sched(7)).
+    int waiters = _Py_atomic_add_int(&lock_waiters, 1);
+    int yields = waiters < MAX_YIELDING ? 900 : 1;
+    while (!lock_at_once()) {
+        if (yields > 0) {
+            yields--;
+            (void)syscall(SYS_sched_yield);
+        }
+        else if (sleep_for_lock()) {
+            break;
+        }
+    }
+    (void)_Py_atomic_add_int(&lock_waiters, -1);
 }
 
 // Lock the backend unless somebody else has it for longer.  Return true if it
@@ -1161,6 +1203,24 @@ _PyPth_IsForFirst(int signum, const siginfo_t *info, _PyPth_thread *target,
     _PyPth_call unknown = {.number = -1};
     _PyPth_RestartCall(context, &unknown);
     return 1;
+}
+
+// For who has more to look for than the lock: after so many tries in vain.
+static void
+back_off(int tries)
+{
+    // Who has it may wait for this processor.
+    if (tries < 100) {
+        _PyPth_Pause();
+    }
+    else if (tries < 1000) {
+        (void)syscall(SYS_sched_yield);
+    }
+    else {
+        // A real-time thread yields to its like only (sched(7)).
+        struct timespec ts = {0, 50000};
+        (void)syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &ts, NULL);
+    }
 }
 
 int

@@ -969,6 +969,7 @@ static void
 after_fork_in_child(void)
 {
     (void)pthread_mutex_init(&init_lock, NULL);
+    _PyPth_ForgetSleepers();
     _PyPth_generation++;
     _PyPth_arriving = 0;
     _PyPth_ForgetMonitor();

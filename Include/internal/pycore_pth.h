@@ -83,6 +83,18 @@ _PyPth_Lock(void)
     _PyPth_LockSlowly();
 }
 
+// It is unlocked: does anybody sleep who waits for it?
+extern int _PyPth_lock_sleepers;
+extern void _PyPth_WakeForLock(void);
+
+static inline void
+_PyPth_Unlocked(void)
+{
+    if (_Py_atomic_load_int_relaxed(&_PyPth_lock_sleepers) > 0) {
+        _PyPth_WakeForLock();
+    }
+}
+
 static inline void
 _PyPth_Unlock(void)
 {
@@ -94,6 +106,7 @@ _PyPth_Unlock(void)
         return;
     }
     _Py_atomic_store_ptr_release(&_PyPth_lock, _PyPth_after);
+    _PyPth_Unlocked();
     _PyPth_inside = 0;
 }
 

@@ -657,6 +657,36 @@ class ManyThreadsTest(ScriptMixin, unittest.TestCase):
             gate.set()
         self.assertEqual(sorted(total), list(range(n)))
 
+    @unittest.skipUnless(hasattr(os, "sched_setaffinity")
+                         and hasattr(os, "sched_getaffinity"),
+                         "needs os.sched_setaffinity()")
+    def test_thousands_end_at_once_on_one_processor(self):
+        # Their kernel threads all want to tell that.  Stock switches seven times
+        # a thread; where each looks again and again whether it can, it is some
+        # hundred times.
+        out = self.run_ok("""
+            import os, resource, threading
+            os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+
+            def switches():
+                usage = resource.getrusage(resource.RUSAGE_SELF)
+                return usage.ru_nvcsw + usage.ru_nivcsw
+
+            n = 5000
+            for _ in range(3):
+                gate = threading.Event()
+                threads = [threading.Thread(target=gate.wait)
+                           for _ in range(n)]
+                for t in threads:
+                    t.start()
+                before = switches()
+                gate.set()
+                for t in threads:
+                    t.join()
+                print((switches() - before) // n)
+            """)
+        self.assertLess(max(map(int, out.split())), 40)
+
     def test_a_token_goes_round_a_ring(self):
         n = 200
         locks = [threading.Lock() for _ in range(n)]
