@@ -131,6 +131,7 @@ typedef struct _PyPth_thread {
     char parks;                   // drops the GIL to wait for a lock, for no call
     char long_calls;              // above 0: one of its last ones took long
     char blocks;                  // above 0: that did not compute
+    char first_calls;             // it has made fewer than that
     char made_room;               // it has, in this one
     char in_call;                 // is in one,
 #define PTH_CALLS 1
@@ -466,6 +467,8 @@ extern uint64_t _PyPth_us_ticks;
 extern volatile int _PyPth_time_calls;
 // The thread is in a call without the GIL that was timed, and takes long.
 extern int _PyPth_IsInLongCall(_PyPth_thread *thread);
+// The thread has made none yet.
+extern void _PyPth_BeginCalls(_PyPth_thread *self);
 // The call that it is in is a long one, in which it computes or `blocks`.
 extern void _PyPth_CallIsLong(_PyPth_thread *thread, int blocks);
 

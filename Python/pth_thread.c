@@ -610,8 +610,6 @@ wait_in_pool(_PyPth_thread *self)
     self->has_altstack = 0;
     self->has_call_mask = 0;
     self->pending = 0;
-    self->long_calls = 0;
-    self->blocks = 0;
     self->gil = NULL;
     self->func = NULL;
     int detached = finish(self);
@@ -649,6 +647,7 @@ run_thread(void *arg)
     }
     _PyPth_Unlock();
     do {
+        _PyPth_BeginCalls(self);
         self->func(self->arg);
     } while (wait_in_pool(self));
     pthread_cleanup_pop(1);

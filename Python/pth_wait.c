@@ -1088,6 +1088,35 @@ volatile int _PyPth_time_calls = 0;
 // has run in so many calls.
 #define BLOCKING_CALLS 8
 
+// If one of its first calls is long, those of the next threads are taken to be so:
+// threads that are started to do the same would be found out one by one, after
+// a millisecond each.  After so many that made none, that is over.
+#define FIRST_CALLS 4
+#define LIKE_OTHERS 8
+
+static int first_calls_long = 0;
+
+void
+_PyPth_BeginCalls(_PyPth_thread *self)
+{
+    self->first_calls = FIRST_CALLS;
+    int is_long = _Py_atomic_load_int_relaxed(&first_calls_long) > 0;
+    self->long_calls = is_long ? FIRST_CALLS : 0;
+    self->blocks = 0;
+}
+
+static inline void
+note_first_call(_PyPth_thread *thread, int is_long)
+{
+    if (is_long) {
+        thread->first_calls = 0;
+        _Py_atomic_store_int_relaxed(&first_calls_long, LIKE_OTHERS);
+    }
+    else if (--thread->first_calls == 0 && first_calls_long > 0) {
+        _Py_atomic_store_int_relaxed(&first_calls_long, first_calls_long - 1);
+    }
+}
+
 int
 _PyPth_IsInLongCall(_PyPth_thread *thread)
 {
@@ -1100,7 +1129,11 @@ _PyPth_IsInLongCall(_PyPth_thread *thread)
 static inline void
 end_call(_PyPth_thread *self)
 {
-    if (_PyPth_IsInLongCall(self)) {
+    int is_long = _PyPth_IsInLongCall(self);
+    if (self->in_call && self->first_calls > 0) {
+        note_first_call(self, is_long);
+    }
+    if (is_long) {
         self->long_calls = LONG_CALLS;
     }
     else if (self->in_call && self->long_calls > 0) {
@@ -1118,6 +1151,9 @@ end_call(_PyPth_thread *self)
 void
 _PyPth_CallIsLong(_PyPth_thread *thread, int blocks)
 {
+    if (thread->first_calls > 0) {
+        note_first_call(thread, 1);
+    }
     // If nobody timed it, end_call() takes it for a short one.
     thread->long_calls = LONG_CALLS + 1;
     thread->blocks = blocks ? BLOCKING_CALLS : 0;
@@ -1310,16 +1346,16 @@ _PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
             _PyPth_ToOwnKernel(1);
         }
         self->in_call = PTH_CALLS;
-        if (_PyPth_lock == self) {
-            if (_PyPth_slice_expired) {
-                _PyPth_Lock();
-                if (_PyPth_IsCurrent()) {
-                    end_slice(self);
-                }
-                _PyPth_Unlock();
-                self->nogil = 1;
+        if (_PyPth_slice_expired && _PyPth_lock == self) {
+            _PyPth_Lock();
+            if (_PyPth_IsCurrent()) {
+                end_slice(self);
             }
-            else if (self->parks) {
+            _PyPth_Unlock();
+            self->nogil = 1;
+        }
+        if (_PyPth_lock == self) {
+            if (self->parks) {
                 // The backend does not block.
             }
             else if (self->long_calls > 0
