@@ -59,16 +59,16 @@ _PyPth_HasShadowStack(void)
 // If the signal has ended a call with EINTR, have it made again.  Its number is
 // in rax no more: it stands in the code, as the C library's macros make it, or
 // `call` tells it.
-static inline void
+static inline int
 _PyPth_RestartCall(ucontext_t *context, const _PyPth_call *call)
 {
     greg_t *regs = context->uc_mcontext.gregs;
     if (regs[REG_RAX] != -EINTR) {
-        return;
+        return 0;
     }
     const unsigned char *pc = (const unsigned char *)regs[REG_RIP];
     if (pc[-2] != 0x0f || pc[-1] != 0x05) {       // syscall
-        return;
+        return 0;
     }
     int number;
     if (pc[-7] == 0xb8) {                 // mov $number, %eax
@@ -83,10 +83,11 @@ _PyPth_RestartCall(ucontext_t *context, const _PyPth_call *call)
         number = (int)call->number;
     }
     else {
-        return;
+        return 0;
     }
     regs[REG_RAX] = number;
     regs[REG_RIP] -= 2;
+    return 1;
 }
 
 // The other way round.  The number of the call that the kernel is about to make
@@ -98,6 +99,14 @@ _PyPth_NextCall(const ucontext_t *context, unsigned long *arg)
     const unsigned char *pc = (const unsigned char *)regs[REG_RIP];
     *arg = (unsigned long)regs[REG_RSI];
     return pc[0] == 0x0f && pc[1] == 0x05 ? regs[REG_RAX] : -1;   // syscall
+}
+
+// Its argument `i`, which may be changed.
+static inline unsigned long *
+_PyPth_CallArg(ucontext_t *context, int i)
+{
+    static const int regs[] = {REG_RDI, REG_RSI, REG_RDX, REG_R10};
+    return (unsigned long *)&context->uc_mcontext.gregs[regs[i]];
 }
 
 // It fails with EINTR.

@@ -41,7 +41,7 @@ _PyPth_HasShadowStack(void)
 }
 
 // If the signal has ended this call with EINTR, have it made again.
-static inline void
+static inline int
 _PyPth_RestartCall(ucontext_t *context, const _PyPth_call *call)
 {
     mcontext_t *m = &context->uc_mcontext;
@@ -50,7 +50,9 @@ _PyPth_RestartCall(ucontext_t *context, const _PyPth_call *call)
     {
         m->regs[0] = call->arg;
         m->pc -= 4;                   // svc
+        return 1;
     }
+    return 0;
 }
 
 // The other way round.  The number of the call that the kernel is about to make
@@ -61,6 +63,13 @@ _PyPth_NextCall(const ucontext_t *context, unsigned long *arg)
     const mcontext_t *m = &context->uc_mcontext;
     *arg = m->regs[1];
     return *(const uint32_t *)m->pc == 0xd4000001 ? (long)m->regs[8] : -1;  // svc
+}
+
+// Its argument `i`, which may be changed.
+static inline unsigned long *
+_PyPth_CallArg(ucontext_t *context, int i)
+{
+    return (unsigned long *)&context->uc_mcontext.regs[i];
 }
 
 // It fails with EINTR.

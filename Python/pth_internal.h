@@ -82,6 +82,10 @@ typedef struct _PyPth_thread {
     char sent_away;               // a signal is on its way, that who runs on its
                                   // kernel thread shall leave it,
     _PyPth_call call;             // and the call that was made then
+    struct timespec left;         // of a timed call
+    PyTime_t waits_since;         // in a timed call, or 0,
+    unsigned int runs;            // and how often it had run then
+    char looks;                   // above 0: that is to be seen
     char kernel_wait;             // a record of a wait that is no thread: its
                                   // kernel thread waits, on k.go
     char *stub;                   // the stack that stands for it while it is
@@ -280,6 +284,12 @@ extern void _PyPth_BeforeLongCall(void);
 // The same for another one, by the monitor.  Return 0, or -1 if nobody can
 // take over, and the backend is still locked.
 extern int _PyPth_TakeOver(void);
+// There are threads that have come to another one's kernel thread: note what they
+// wait in there.  Locked.
+extern int _PyPth_new_guests;
+extern void _PyPth_NoteGuests(void);
+// The current thread is in a call without the GIL since the last look.
+extern void _PyPth_NoteCurrent(void);
 // The kernel thread of the caller has come to a thread that Pth has chosen.
 extern void _PyPth_Arrived(_PyPth_thread *self);
 // Make the thread run on the kernel thread that calls this, which is on a

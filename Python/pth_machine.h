@@ -7,7 +7,10 @@
 //                                __builtin_thread_pointer() returns it
 //   _PyPth_HasShadowStack()      true where stacks cannot be switched so
 //   _PyPth_Ticks(), _PyPth_Pause()
-//   _PyPth_RestartCall()         in a signal handler, make a system call again
+//   _PyPth_RestartCall()         in a signal handler, make a system call again;
+//                                true if it had ended with EINTR
+//   _PyPth_NextCall(), _PyPth_CallArg()
+//                                the same for what is known of the call
 //   _PyPth_IsParked()            has it interrupted _PyPth_Park()'s wait?
 //   RSEQ_SIGNATURE               for rseq(2)
 //   _PyPth_Frame(top, entry)     a context that calls `entry` on the stack

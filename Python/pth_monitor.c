@@ -119,16 +119,22 @@ look(void)
         // It came back from where nobody looked after that.
         _PyPth_SendPending(thread);
     }
+    if (_PyPth_new_guests) {
+        _PyPth_NoteGuests();
+    }
     if (!runs || _PyPth_nthreads <= 1) {
         _PyPth_Unlock();
         seen = NULL;
         calm = brisk = 0;
-        return gils > 0 || _PyPth_nwanting > 0
+        return gils > 0 || _PyPth_nwanting > 0 || _PyPth_new_guests
                || _PyPth_deferred || late;
     }
     PyTime_t slice = _PyPth_SliceOf(thread->gil);
     shortest = Py_MIN(shortest, slice);
     int stuck = (thread == seen && _PyPth_entries == seen_entries);
+    if (stuck && thread->nogil) {
+        _PyPth_NoteCurrent();
+    }
     brisk = (_PyPth_entries - seen_entries >= CALM_ENTRIES);
     note_slice(thread, t);
     _PyPth_CollectSignals();
@@ -146,8 +152,8 @@ look(void)
     nfds = _PyPth_CopyFds(fds);
     deadline = _PyPth_FirstDeadline();
     int waits = nfds > 0 || deadline != _PyPth_FOREVER;
-    int watch = gils > 0 || late || _PyPth_nwanting > 0 || _PyPth_masks_differ
-                || _PyPth_deferred;
+    int watch = gils > 0 || late || _PyPth_nwanting > 0 || _PyPth_new_guests
+                || _PyPth_masks_differ || _PyPth_deferred;
     int taken = 0, overdue = 0;
     if (others) {
         overdue = (t - slice_start >= slice || _PyPth_SomeoneComputes());

@@ -660,6 +660,31 @@ give_tp(_PyPth_thread *kernel, _PyPth_thread *thread)
     thread->tp_with = kernel;
 }
 
+// Kernel threads that another one's thread has come to: what it waits in is to be
+// noted, see "Timed calls".
+#define MAX_GUESTS 256
+#define GUEST_LOOKS 3
+
+static _PyPth_thread *guests[MAX_GUESTS];
+int _PyPth_new_guests = 0;
+
+static void
+watch_guest(_PyPth_thread *kernel)
+{
+    static unsigned int next = 0;
+    kernel->waits_since = 0;
+    if (kernel->looks == 0) {
+        _PyPth_thread **slot = &guests[next++ % MAX_GUESTS];
+        if (*slot != NULL) {
+            // Too many at once: it may wait for longer.
+            (*slot)->looks = 0;
+        }
+        *slot = kernel;
+    }
+    kernel->looks = 1;
+    _PyPth_new_guests = 1;
+}
+
 // A thread that is out runs on `on`.
 static void
 set_on(_PyPth_thread *thread, _PyPth_thread *on)
@@ -667,6 +692,10 @@ set_on(_PyPth_thread *thread, _PyPth_thread *on)
     thread->on = on;
     on->busy = 1;
     give_tp(on, thread);
+    if (on != thread) {
+        watch_guest(on);
+        _PyPth_TellMonitor();
+    }
 }
 
 // It does so no more: the kernel thread is about to be parked.
@@ -989,6 +1018,185 @@ _PyPth_LeaveFirst(void)
     _PyPth_Unlock();
 }
 
+
+/* Timed calls */
+
+// Some calls wait for so long, and not until then: made again after a signal,
+// they would begin anew.  So a thread that is left in one, on a kernel thread
+// that it may have to leave, is noted, and the rest of the time is asked for.
+// select(2) and ppoll(2) write down what is left themselves.
+//
+// Whoever has not run since it was seen to wait is in the same call.
+
+// Where the call has that: the number of the argument, or -1.
+static int
+timeout_arg(long number, const unsigned long *args)
+{
+    switch (number) {
+    case SYS_nanosleep:
+        return 0;
+    case SYS_clock_nanosleep:
+        return args[1] & TIMER_ABSTIME ? -1 : 2;
+    case SYS_rt_sigtimedwait:
+        return args[2] != 0 ? 2 : -1;
+    case SYS_semtimedop:
+        return args[3] != 0 ? 3 : -1;
+    case SYS_futex:
+        return (args[1] & FUTEX_CMD_MASK) == FUTEX_WAIT && args[3] != 0
+               ? 3 : -1;
+    case SYS_epoll_pwait:
+        return (int)args[3] > 0 ? 3 : -1;
+#ifdef SYS_poll
+    // Not on newer machines.
+    case SYS_poll:
+        return (int)args[2] > 0 ? 2 : -1;
+    case SYS_epoll_wait:
+        return (int)args[3] > 0 ? 3 : -1;
+#endif
+    }
+    return -1;
+}
+
+static int
+is_milliseconds(long number)
+{
+    return number != SYS_nanosleep && number != SYS_clock_nanosleep
+           && number != SYS_rt_sigtimedwait && number != SYS_semtimedop
+           && number != SYS_futex;
+}
+
+#define TIMED_ARGS 4
+
+// The system call that a kernel thread waits in, and its first arguments.  If it
+// waits in none, call->number is -1.
+static void
+read_call(const _PyPth_thread *kernel, _PyPth_call *call, unsigned long *args)
+{
+    char line[256];
+    _PyPth_ReadTask(kernel->tid, "syscall", line, sizeof(line));
+    // "NUMBER ARG*6 SP PC", see proc(5).
+    unsigned long sp;
+    if (sscanf(line, "%ld %lx %lx %lx %lx %*x %*x %lx %lx", &call->number,
+               &args[0], &args[1], &args[2], &args[3], &sp, &call->pc) == 7)
+    {
+        call->arg = args[0];
+    }
+    else {
+        call->number = -1;
+    }
+}
+
+// How often it was given a processor, or 0: the kernel does not tell
+// (CONFIG_SCHED_INFO).
+static unsigned int
+read_runs(const _PyPth_thread *kernel)
+{
+    char line[128];
+    _PyPth_ReadTask(kernel->tid, "schedstat", line, sizeof(line));
+    // The last of three numbers (Linux, Documentation/scheduler/sched-stats.rst).
+    const char *last = strrchr(line, ' ');
+    return last != NULL ? (unsigned int)strtoul(last, NULL, 10) : 0;
+}
+
+void
+_PyPth_NoteGuests(void)
+{
+    _PyPth_new_guests = 0;
+    for (int i = 0; i < MAX_GUESTS; i++) {
+        _PyPth_thread *kernel = guests[i];
+        if (kernel == NULL) {
+            continue;
+        }
+        if (kernel->busy || kernel == _PyPth_carrier) {
+            unsigned long args[TIMED_ARGS];
+            _PyPth_call call;
+            kernel->runs = read_runs(kernel);
+            read_call(kernel, &call, args);
+            if (kernel->runs != 0 && timeout_arg(call.number, args) >= 0) {
+                kernel->waits_since = _PyPth_Now();
+            }
+            else if (kernel->looks++ < GUEST_LOOKS) {
+                _PyPth_new_guests = 1;
+                continue;
+            }
+        }
+        kernel->looks = 0;
+        guests[i] = NULL;
+    }
+}
+
+void
+_PyPth_NoteCurrent(void)
+{
+    static _PyPth_thread *last = NULL;
+    static unsigned long last_entries = 0;
+    _PyPth_thread *thread = _PyPth_after;
+    if (thread != _PyPth_carrier
+        && (thread != last || _PyPth_entries != last_entries))
+    {
+        last = thread;
+        last_entries = _PyPth_entries;
+        watch_guest(_PyPth_carrier);
+    }
+}
+
+// In the signal handler, on `kernel`: the call, which is about to be made again,
+// waits for the rest of the time.
+static void
+shorten_call(_PyPth_thread *self, ucontext_t *context,
+             const _PyPth_thread *kernel)
+{
+    const _PyPth_call *call = &kernel->call;
+    unsigned long second;
+    if (_PyPth_NextCall(context, &second) != call->number) {
+        return;
+    }
+    unsigned long args[TIMED_ARGS];
+    for (int i = 0; i < TIMED_ARGS; i++) {
+        args[i] = *_PyPth_CallArg(context, i);
+    }
+    int i = timeout_arg(call->number, args);
+    if (i < 0) {
+        return;
+    }
+    // The kernel has told the rest already (nanosleep(2)).
+    int sleeps = (call->number == SYS_nanosleep
+                  || call->number == SYS_clock_nanosleep);
+    if (sleeps && args[i + 1] != 0) {
+        *_PyPth_CallArg(context, i) = args[i + 1];
+        return;
+    }
+    const struct timespec *timeout = (const struct timespec *)args[i];
+    if (kernel->waits_since == 0
+        || (!is_milliseconds(call->number) && timeout->tv_sec > 1000000000))
+    {
+        return;
+    }
+    PyTime_t left = is_milliseconds(call->number)
+                    ? (int)args[i] * (PyTime_t)1000000
+                    : timeout->tv_sec * (PyTime_t)1000000000 + timeout->tv_nsec;
+    left -= _PyPth_Now() - kernel->waits_since;
+    if (left < 10000000 && read_runs(kernel) != kernel->runs + 1) {
+        // That one may have ended just now, and this be the next: a time must
+        // not be too short, and is rarely too long.
+        return;
+    }
+    left = Py_MAX(left, 0);
+    if (is_milliseconds(call->number)) {
+        *_PyPth_CallArg(context, i) = (unsigned long)((left + 999999) / 1000000);
+        return;
+    }
+    self->left.tv_sec = (time_t)(left / 1000000000);
+    self->left.tv_nsec = (long)(left % 1000000000);
+    *_PyPth_CallArg(context, i) = (unsigned long)&self->left;
+    if (sleeps) {
+        *_PyPth_CallArg(context, i + 1) = (unsigned long)&self->left;
+    }
+}
+
+
+/* Guests leave */
+
 // Who runs on this kernel thread is to go on on another one.  The kernel
 // restarts most calls after the signal (SA_RESTART).  Some it never does
 // (signal(7), "Interruption of system calls"): what those are is noted, and the
@@ -1001,17 +1209,11 @@ send_away(_PyPth_thread *kernel)
         return;
     }
     kernel->sent_away = 1;
-    kernel->call.number = -1;
-    char line[256];
-    _PyPth_ReadTask(kernel->tid, "syscall", line, sizeof(line));
-    // "NUMBER ARG*6 SP PC", see proc(5).
-    _PyPth_call call;
-    unsigned long sp;
-    if (sscanf(line, "%ld %lx %*x %*x %*x %*x %*x %lx %lx",
-               &call.number, &call.arg, &sp, &call.pc) == 4)
-    {
-        kernel->call = call;
+    if (kernel->waits_since != 0 && read_runs(kernel) != kernel->runs) {
+        kernel->waits_since = 0;
     }
+    unsigned long args[TIMED_ARGS];
+    read_call(kernel, &kernel->call, args);
     _PyPth_SendSignal(kernel->tid, kernel);
 }
 
@@ -1081,7 +1283,10 @@ void
 _PyPth_Expelled(_PyPth_thread *kernel, ucontext_t *context)
 {
     _PyPth_thread *self = _PyPth_self;
-    _PyPth_RestartCall(context, &kernel->call);
+    if (_PyPth_RestartCall(context, &kernel->call) && self != NULL) {
+        shorten_call(self, context, kernel);
+    }
+    kernel->waits_since = 0;
     kernel->sent_away = 0;
     if (self == NULL || self == kernel || _PyPth_inside
         || on_altstack(context))
@@ -1201,7 +1406,7 @@ _PyPth_IsForFirst(int signum, const siginfo_t *info, _PyPth_thread *target,
         return 0;
     }
     _PyPth_call unknown = {.number = -1};
-    _PyPth_RestartCall(context, &unknown);
+    (void)_PyPth_RestartCall(context, &unknown);
     return 1;
 }
 

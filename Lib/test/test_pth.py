@@ -2476,6 +2476,54 @@ class StuckTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out, "in time")
 
+    def test_a_time_in_c_is_waited_for_once(self):
+        # Threads in such a call are in the way of others, which end, and have to
+        # go: what is made again waits for the rest.
+        out = self.run_stuck("""
+            import subprocess, sys
+            # How late one wakes up on this machine meanwhile.
+            watch = subprocess.Popen([sys.executable, "-c", '''if True:
+                import select, sys, time
+                late = 0
+                before = time.monotonic()
+                while not select.select([sys.stdin], [], [], 0.01)[0]:
+                    now = time.monotonic()
+                    late = max(late, now - before - 0.01)
+                    before = now
+                print(late)
+                '''], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            epoll = libc.epoll_create1(0)
+            events = ctypes.create_string_buffer(16)
+            timeout = (ctypes.c_long * 2)(0, 300_000_000)
+            none = ctypes.create_string_buffer(128)
+            calls = [lambda: libc.usleep(300_000),
+                     lambda: libc.poll(None, 0, 300),
+                     lambda: libc.epoll_wait(epoll, events, 1, 300),
+                     lambda: libc.sigtimedwait(none, None, timeout)]
+            took = []
+            def wait(call):
+                for _ in range(10):
+                    # Its first calls are short.
+                    os.stat("/")
+                start = time.monotonic()
+                call()
+                took.append(time.monotonic() - start)
+            n = 400
+            threads = [threading.Thread(target=wait, args=(calls[i % len(calls)],))
+                       for i in range(n)]
+            for t in threads:
+                t.start()
+            join(threads)
+            late = float(watch.communicate(b".")[0])
+            assert len(took) == n
+            assert min(took) > 0.299, min(took)
+            # A call that is about to end may be made anew.
+            twice = sum(seconds > 0.5 + 2 * late for seconds in took)
+            assert twice < 10, (twice, late)
+            print("once")
+            """)
+        self.assertEqual(out, "once")
+
     def test_a_thread_in_a_blocking_call(self):
         out = self.run_stuck("""
             got = []
