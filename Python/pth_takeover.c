@@ -664,6 +664,7 @@ give_tp(_PyPth_thread *kernel, _PyPth_thread *thread)
 // noted, see "Timed calls".
 #define MAX_GUESTS 256
 #define GUEST_LOOKS 3
+#define MAX_ASKED 16              // in a look: /proc takes some time
 
 static _PyPth_thread *guests[MAX_GUESTS];
 int _PyPth_new_guests = 0;
@@ -1102,12 +1103,19 @@ void
 _PyPth_NoteGuests(void)
 {
     _PyPth_new_guests = 0;
+    int asked = 0;
     for (int i = 0; i < MAX_GUESTS; i++) {
         _PyPth_thread *kernel = guests[i];
         if (kernel == NULL) {
             continue;
         }
+        if (kernel->sent_away || asked >= MAX_ASKED) {
+            // Its handler reads this, or next time.
+            _PyPth_new_guests = 1;
+            continue;
+        }
         if (kernel->busy || kernel == _PyPth_carrier) {
+            asked++;
             unsigned long args[TIMED_ARGS];
             _PyPth_call call;
             kernel->runs = read_runs(kernel);

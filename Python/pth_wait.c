@@ -1346,7 +1346,9 @@ _PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
             _PyPth_ToOwnKernel(1);
         }
         self->in_call = PTH_CALLS;
+        int yielded = 0;
         if (_PyPth_slice_expired && _PyPth_lock == self) {
+            yielded = 1;
             _PyPth_Lock();
             if (_PyPth_IsCurrent()) {
                 end_slice(self);
@@ -1372,7 +1374,7 @@ _PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
                     _PyPth_Unlock();
                 }
             }
-            else if (!_PyPth_map_syscalls) {
+            else if (!_PyPth_map_syscalls && !yielded) {
                 _PyPth_Yield();
                 _PyPth_LeaveFirst();
             }
