@@ -166,31 +166,6 @@ mapped=$(sed -n '/write(1, "starts/,/write(1, "ended/p' "$tmp/log" |
 ok "500 threads, one after the other, need neither memory nor kernel threads ($mapped calls)" \
     test "$mapped" -lt 50
 
-# Threads that are started to make the same blocking call: once one was found to
-# block, and had to go for the others, the next ones do so by themselves.
-cat > "$tmp/alike.py" <<'END'
-import ctypes
-import os
-import threading
-
-# Of this handle, it is not mapped.
-usleep = ctypes.CDLL("libc.so.6").usleep
-threads = [threading.Thread(target=usleep, args=(1_000_000,)) for _ in range(300)]
-os.write(1, b"begin\n")
-for thread in threads:
-    thread.start()
-os.write(1, b"started\n")
-for thread in threads:
-    thread.join()
-END
-ok "a program with threads that block alike runs" trace "$PTH_PYTHON" "$tmp/log" \
-    "$tmp/alike.py"
-like "when they have started is seen" "$(cat "$tmp/log")" 'write\(1, "started'
-sent=$(sed -n '/write(1, "begin/,/write(1, "started/p' "$tmp/log" |
-    grep -c 'rt_tgsigqueueinfo(')
-ok "300 threads that block alike are not found out one by one ($sent signals)" \
-    test "$sent" -lt 300
-
 # Many threads accept connections on one socket: each connection is for one.
 cat > "$tmp/herd.py" <<'END'
 import os
