@@ -91,13 +91,12 @@ _PyPth_RestartCall(ucontext_t *context, const _PyPth_call *call)
 }
 
 // The other way round.  The number of the call that the kernel is about to make
-// again, or that is about to be made, and its second argument; or -1.
+// again, or that is about to be made; or -1.
 static inline long
-_PyPth_NextCall(const ucontext_t *context, unsigned long *arg)
+_PyPth_NextCall(const ucontext_t *context)
 {
     const greg_t *regs = context->uc_mcontext.gregs;
     const unsigned char *pc = (const unsigned char *)regs[REG_RIP];
-    *arg = (unsigned long)regs[REG_RSI];
     return pc[0] == 0x0f && pc[1] == 0x05 ? regs[REG_RAX] : -1;   // syscall
 }
 

@@ -56,12 +56,11 @@ _PyPth_RestartCall(ucontext_t *context, const _PyPth_call *call)
 }
 
 // The other way round.  The number of the call that the kernel is about to make
-// again, or that is about to be made, and its second argument; or -1.
+// again, or that is about to be made; or -1.
 static inline long
-_PyPth_NextCall(const ucontext_t *context, unsigned long *arg)
+_PyPth_NextCall(const ucontext_t *context)
 {
     const mcontext_t *m = &context->uc_mcontext;
-    *arg = m->regs[1];
     return *(const uint32_t *)m->pc == 0xd4000001 ? (long)m->regs[8] : -1;  // svc
 }
 

@@ -455,6 +455,16 @@ extern int _PyPth_SignalsCame(void);
 
 // Nanoseconds of the monotonic clock.
 extern PyTime_t _PyPth_Now(void);
+// Those of a time, PyTime_MAX if they are more.
+static inline PyTime_t
+_PyPth_FromTimespec(const struct timespec *ts)
+{
+    // _PyTime_FromTimespec() raises, and a caller of C has no thread state.
+    if (ts->tv_sec >= PyTime_MAX / 1000000000) {
+        return PyTime_MAX;
+    }
+    return (PyTime_t)ts->tv_sec * 1000000000 + ts->tv_nsec;
+}
 
 // For the monitor, which has locked the backend.  Ask those who have held a
 // GIL for a slice while others wait for it.  Return the shortest of their slices,

@@ -251,7 +251,8 @@ rest(long ns)
 static int
 sleep_until_told(struct pollfd *fds, nfds_t nfds, PyTime_t ns)
 {
-    struct timespec ts = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+    struct timespec ts;
+    _PyTime_AsTimespec_clamp(ns, &ts);
     uint64_t mask = _PyPth_AllOtherSignals();
     return syscall(SYS_ppoll, fds, nfds, ns != _PyPth_FOREVER ? &ts : NULL,
                    &mask, sizeof(mask)) != 0;

@@ -120,7 +120,7 @@ _PyPth_Ppoll(struct pollfd *fds, nfds_t nfds, const struct timespec *timeout)
             _PyPth_YieldToWaiting();
             return real(ppoll)(fds, nfds, timeout, NULL);
         }
-        deadline = _PyPth_Deadline(from_timespec(timeout));
+        deadline = _PyPth_Deadline(_PyPth_FromTimespec(timeout));
     }
     int found = poll_until(fds, nfds, deadline);
     if (found != PLAIN_POLL) {

@@ -44,7 +44,7 @@ clock_nanosleep(clockid_t clock, int flags, const struct timespec *request,
     {
         return real(clock_nanosleep)(clock, flags, request, left);
     }
-    PyTime_t ns = from_timespec(request);
+    PyTime_t ns = _PyPth_FromTimespec(request);
     return absolute ? sleep_until(ns, NULL)
                     : sleep_until(_PyPth_Deadline(ns), left);
 }
@@ -57,7 +57,7 @@ nanosleep(const struct timespec *request, struct timespec *left)
     {
         return real(nanosleep)(request, left);
     }
-    if (sleep_until(_PyPth_Deadline(from_timespec(request)), left) != 0) {
+    if (sleep_until(_PyPth_Deadline(_PyPth_FromTimespec(request)), left) != 0) {
         errno = EINTR;
         return -1;
     }

@@ -138,16 +138,6 @@ valid_timespec(const struct timespec *ts)
     return ts->tv_sec >= 0 && ts->tv_nsec >= 0 && ts->tv_nsec < 1000000000;
 }
 
-static inline PyTime_t
-from_timespec(const struct timespec *ts)
-{
-    // _PyTime_FromTimespec() raises, and a caller of C has no thread state.
-    if (ts->tv_sec >= PyTime_MAX / 1000000000) {
-        return PyTime_MAX;
-    }
-    return (PyTime_t)ts->tv_sec * 1000000000 + ts->tv_nsec;
-}
-
 /* pth_syscalls.c */
 
 // True if a call on `fd` fails rather than blocks.

@@ -79,12 +79,17 @@ lock_at_once(void)
     return 0;
 }
 
-// Unlock it, but stay inside of the backend.
-static inline void
-unlock_as(_PyPth_thread *value)
+// Lock it unless that takes more than so many tries.  The same.
+static inline int
+lock_soon(int tries)
 {
-    _Py_atomic_store_ptr_release(&_PyPth_lock, value);
-    _PyPth_Unlocked();
+    for (; tries > 0; tries--) {
+        if (lock_at_once()) {
+            return 1;
+        }
+        _PyPth_Pause();
+    }
+    return 0;
 }
 
 // Who finds it locked for longer sleeps, and these are woken one at a time.
@@ -132,11 +137,8 @@ sleep_for_lock(void)
 void __attribute__((noinline))
 _PyPth_LockSlowly(void)
 {
-    for (int tries = 0; tries < 100; tries++) {
-        if (lock_at_once()) {
-            return;
-        }
-        _PyPth_Pause();
+    if (lock_soon(100)) {
+        return;
     }
     // Who has it may wait for this processor.  But a real-time thread yields to
     // its like only (sched(7)).
@@ -160,11 +162,8 @@ static int
 try_lock(void)
 {
     _PyPth_inside = 1;
-    for (int tries = 0; tries < 1000; tries++) {
-        if (lock_at_once()) {
-            return 1;
-        }
-        _PyPth_Pause();
+    if (lock_soon(1000)) {
+        return 1;
     }
     _PyPth_inside = 0;
     return 0;
@@ -825,7 +824,7 @@ stays_in_call(void)
     volatile unsigned long *now = &_PyPth_entries;
     unsigned long entries = *now;
     uint64_t start = _PyPth_Ticks();
-    unlock_as(thread);
+    _PyPth_UnlockAs(thread);
     while (*now == entries
            && _PyPth_Ticks() - start < 5 * _PyPth_us_ticks)
     {
@@ -935,7 +934,7 @@ leave_to_other(_PyPth_thread *self, _PyPth_thread *next, char *stub)
         return;
     }
     vacant = stub_context(stub);
-    unlock_as(_PyPth_VACANT);
+    _PyPth_UnlockAs(_PyPth_VACANT);
 }
 
 void
@@ -1029,10 +1028,12 @@ _PyPth_LeaveFirst(void)
 //
 // Whoever has not run since it was seen to wait is in the same call.
 
-// Where the call has that: the number of the argument, or -1.
+// Which argument the time is, or -1: there is none.  And is it milliseconds, or a
+// pointer to a timespec?
 static int
-timeout_arg(long number, const unsigned long *args)
+timeout_arg(long number, const unsigned long *args, int *is_ms)
 {
+    *is_ms = 0;
     switch (number) {
     case SYS_nanosleep:
         return 0;
@@ -1045,6 +1046,9 @@ timeout_arg(long number, const unsigned long *args)
     case SYS_futex:
         return (args[1] & FUTEX_CMD_MASK) == FUTEX_WAIT && args[3] != 0
                ? 3 : -1;
+    }
+    *is_ms = 1;
+    switch (number) {
     case SYS_epoll_pwait:
         return (int)args[3] > 0 ? 3 : -1;
 #ifdef SYS_poll
@@ -1056,14 +1060,6 @@ timeout_arg(long number, const unsigned long *args)
 #endif
     }
     return -1;
-}
-
-static int
-is_milliseconds(long number)
-{
-    return number != SYS_nanosleep && number != SYS_clock_nanosleep
-           && number != SYS_rt_sigtimedwait && number != SYS_semtimedop
-           && number != SYS_futex;
 }
 
 #define TIMED_ARGS 4
@@ -1118,9 +1114,12 @@ _PyPth_NoteGuests(void)
             asked++;
             unsigned long args[TIMED_ARGS];
             _PyPth_call call;
+            int is_ms;
             kernel->runs = read_runs(kernel);
             read_call(kernel, &call, args);
-            if (kernel->runs != 0 && timeout_arg(call.number, args) >= 0) {
+            if (kernel->runs != 0
+                && timeout_arg(call.number, args, &is_ms) >= 0)
+            {
                 kernel->waits_since = _PyPth_Now();
             }
             else if (kernel->looks++ < GUEST_LOOKS) {
@@ -1155,15 +1154,15 @@ shorten_call(_PyPth_thread *self, ucontext_t *context,
              const _PyPth_thread *kernel)
 {
     const _PyPth_call *call = &kernel->call;
-    unsigned long second;
-    if (_PyPth_NextCall(context, &second) != call->number) {
+    if (_PyPth_NextCall(context) != call->number) {
         return;
     }
     unsigned long args[TIMED_ARGS];
     for (int i = 0; i < TIMED_ARGS; i++) {
         args[i] = *_PyPth_CallArg(context, i);
     }
-    int i = timeout_arg(call->number, args);
+    int is_ms;
+    int i = timeout_arg(call->number, args, &is_ms);
     if (i < 0) {
         return;
     }
@@ -1174,15 +1173,12 @@ shorten_call(_PyPth_thread *self, ucontext_t *context,
         *_PyPth_CallArg(context, i) = args[i + 1];
         return;
     }
-    const struct timespec *timeout = (const struct timespec *)args[i];
-    if (kernel->waits_since == 0
-        || (!is_milliseconds(call->number) && timeout->tv_sec > 1000000000))
-    {
+    if (kernel->waits_since == 0) {
         return;
     }
-    PyTime_t left = is_milliseconds(call->number)
+    PyTime_t left = is_ms
                     ? (int)args[i] * (PyTime_t)1000000
-                    : timeout->tv_sec * (PyTime_t)1000000000 + timeout->tv_nsec;
+                    : _PyPth_FromTimespec((const struct timespec *)args[i]);
     left -= _PyPth_Now() - kernel->waits_since;
     if (left < 10000000 && read_runs(kernel) != kernel->runs + 1) {
         // That one may have ended just now, and this be the next: a time must
@@ -1190,12 +1186,11 @@ shorten_call(_PyPth_thread *self, ucontext_t *context,
         return;
     }
     left = Py_MAX(left, 0);
-    if (is_milliseconds(call->number)) {
+    if (is_ms) {
         *_PyPth_CallArg(context, i) = (unsigned long)((left + 999999) / 1000000);
         return;
     }
-    self->left.tv_sec = (time_t)(left / 1000000000);
-    self->left.tv_nsec = (long)(left % 1000000000);
+    _PyTime_AsTimespec_clamp(left, &self->left);
     *_PyPth_CallArg(context, i) = (unsigned long)&self->left;
     if (sleeps) {
         *_PyPth_CallArg(context, i + 1) = (unsigned long)&self->left;
@@ -1383,9 +1378,8 @@ _PyPth_EndCall(ucontext_t *context)
     if (_PyPth_self != NULL && !_PyPth_inside && _PyPth_self->nogil
         && _PyPth_self->pthread == (pthread_t)_PyRuntime.main_thread)
     {
-        unsigned long arg;
-        long number = _PyPth_NextCall(context, &arg);
-        if (is_interruptible(number, arg)) {
+        long number = _PyPth_NextCall(context);
+        if (is_interruptible(number, *_PyPth_CallArg(context, 1))) {
             _PyPth_InterruptCall(context);
         }
     }
@@ -1455,7 +1449,7 @@ _PyPth_BeginHandler(ucontext_t *context)
     if (parked) {
         first->busy = PTH_HANDLER;
     }
-    unlock_as(_PyPth_after);
+    _PyPth_UnlockAs(_PyPth_after);
     return parked;
 }
 
@@ -1467,7 +1461,7 @@ _PyPth_EndHandler(void)
     if (_PyPth_first->wants_own) {
         _PyPth_MakeReady(_PyPth_first);
     }
-    unlock_as(_PyPth_after);
+    _PyPth_UnlockAs(_PyPth_after);
 }
 
 
@@ -1518,7 +1512,7 @@ _PyPth_BeginIdle(void)
     if (_PyPth_SignalsCame()) {
         _PyPth_EndIdle();
     }
-    unlock_as(_PyPth_IDLE);
+    _PyPth_UnlockAs(_PyPth_IDLE);
 }
 
 void
@@ -1546,7 +1540,7 @@ _PyPth_AwaitArrivals(void)
 {
     // As long as it takes to make a kernel thread, and then some.
     uint64_t start = _PyPth_Ticks();
-    unlock_as(_PyPth_IDLE);
+    _PyPth_UnlockAs(_PyPth_IDLE);
     while (_PyPth_arriving > 0 && !_PyPth_AnyWoken()
            && _PyPth_Ticks() - start < 200 * _PyPth_us_ticks)
     {

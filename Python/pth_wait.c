@@ -856,8 +856,7 @@ wait_in_kernel(_PyPth_queue *queue, PyTime_t deadline, int flags)
                 queue_remove(&w);
                 break;
             }
-            left.tv_sec = (time_t)(ns / 1000000000);
-            left.tv_nsec = (long)(ns % 1000000000);
+            _PyTime_AsTimespec_clamp(ns, &left);
             timeout = &left;
         }
         int before = _Py_atomic_load_int(&signals);

@@ -83,13 +83,14 @@ _PyPth_Lock(void)
     _PyPth_LockSlowly();
 }
 
-// It is unlocked: does anybody sleep who waits for it?
 extern int _PyPth_lock_sleepers;
 extern void _PyPth_WakeForLock(void);
 
+// What the lock holds from now on is not _PyPth_BUSY.
 static inline void
-_PyPth_Unlocked(void)
+_PyPth_UnlockAs(struct _PyPth_thread *value)
 {
+    _Py_atomic_store_ptr_release(&_PyPth_lock, value);
     if (_Py_atomic_load_int_relaxed(&_PyPth_lock_sleepers) > 0) {
         _PyPth_WakeForLock();
     }
@@ -105,8 +106,7 @@ _PyPth_Unlock(void)
     else if (_PyPth_woken_behind && _PyPth_TakeFromCall()) {
         return;
     }
-    _Py_atomic_store_ptr_release(&_PyPth_lock, _PyPth_after);
-    _PyPth_Unlocked();
+    _PyPth_UnlockAs(_PyPth_after);
     _PyPth_inside = 0;
 }
 
