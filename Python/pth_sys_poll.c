@@ -234,6 +234,30 @@ _PyPth_Select(int nfds, fd_set *r, fd_set *w, fd_set *e,
 }
 
 
+// Wait in the kernel.  A signal that waits for its thread in a signalfd(2) is there
+// for no other kernel thread: one of these that polls the epoll descriptor, as the
+// monitor may do for a moment more, takes the signalfd from the list of what is
+// ready (kernel, fs/eventpoll.c, __ep_eventpoll_poll()).  Any signal that is sent
+// puts it there again (kernel/signal.c, __send_signal_locked()).
+static int
+plain_epoll_wait(int epfd, struct epoll_event *events, int maxevents,
+                 PyTime_t deadline)
+{
+    _PyPth_thread *self = _PyPth_self;
+    for (int ms = 1; self->waits_at_home != 0 && ms < 1000; ms *= 2) {
+        int left = to_ms(deadline);
+        if (left >= 0 && left <= ms) {
+            break;
+        }
+        int found = real(epoll_wait)(epfd, events, maxevents, ms);
+        if (found != 0) {
+            return found;
+        }
+        _PyPth_SendSignal(self->tid, self);
+    }
+    return real(epoll_wait)(epfd, events, maxevents, to_ms(deadline));
+}
+
 // An epoll descriptor is readable while it has events.
 MAPPED int
 epoll_wait(int epfd, struct epoll_event *events, int maxevents, int timeout)
@@ -255,7 +279,7 @@ epoll_wait(int epfd, struct epoll_event *events, int maxevents, int timeout)
         int wait = wait_fds(&p, 1, deadline, 0);
         if (wait == MAKE_PLAIN) {
             leave_first();
-            return real(epoll_wait)(epfd, events, maxevents, to_ms(deadline));
+            return plain_epoll_wait(epfd, events, maxevents, deadline);
         }
         if (wait != ASK_AGAIN) {
             return wait;

@@ -75,6 +75,8 @@ run() {
 # The status and the output of the last `run`, for a test that failed.
 show_run() {
     diag "exit status $status"
+    # The names, which come long before the end of what unittest says.
+    printf '%s\n' "$err" | grep -E '^(ERROR|FAIL): ' | sed 's/^/# /' >&2
     [ -z "$out" ] || diag "stdout: $out"
     [ -z "$err" ] || diag "stderr: $err"
 }

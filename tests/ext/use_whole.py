@@ -65,6 +65,18 @@ def wait_until(condition):
         time.sleep(0.001)
 
 
+def block(test, *signals):
+    """Block them as long as the test runs."""
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    test.addCleanup(signal.pthread_sigmask, signal.SIG_SETMASK, old)
+
+
+def wait_in_epoll(fd):
+    with select.epoll() as epoll:
+        epoll.register(fd, select.EPOLLIN)
+        return epoll.poll(LOST)
+
+
 def run(code, *args):
     """Run a program, and return what it has said."""
     done = subprocess.run(
@@ -262,8 +274,7 @@ class SignalTest(unittest.TestCase):
 
     def test_a_signal_for_a_thread_is_taken_by_it(self):
         both = {signal.SIGUSR1, signal.SIGUSR2}
-        old = signal.pthread_sigmask(signal.SIG_BLOCK, both)
-        self.addCleanup(signal.pthread_sigmask, signal.SIG_SETMASK, old)
+        block(self, *both)
         got = []
 
         def take(i):
@@ -282,11 +293,31 @@ class SignalTest(unittest.TestCase):
         for t in threads:
             t.join()
 
-    def test_a_signal_for_a_thread_is_read_from_a_signalfd_by_it(self):
-        blocked = [signal.SIGUSR1]
-        old = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
-        self.addCleanup(signal.pthread_sigmask, signal.SIG_SETMASK, old)
+    def read_from_signalfd(self, wait, early):
+        """Send a signal to a thread that blocks it, waits and reads it."""
+        fd = whole.signal_fd(signal.SIGUSR1)
+        self.addCleanup(os.close, fd)
+        entered, go, got = threading.Event(), threading.Event(), []
 
+        def take():
+            entered.set()
+            go.wait()
+            if wait(fd):
+                signum, _, code = struct.unpack_from("=Iii", os.read(fd, 128))
+                got.extend((signum, code))
+
+        t = threading.Thread(target=take)
+        t.start()
+        entered.wait()
+        if not early:
+            go.set()
+            time.sleep(0.02)
+        signal.pthread_kill(t.ident, signal.SIGUSR1)
+        go.set()
+        t.join(LOST)
+        self.assertEqual(got, [signal.SIGUSR1, SI_TKILL])
+
+    def test_a_signal_for_a_thread_is_read_from_a_signalfd_by_it(self):
         def wait_in_poll(fd):
             poll = select.poll()
             poll.register(fd, select.POLLIN)
@@ -295,59 +326,42 @@ class SignalTest(unittest.TestCase):
         def wait_in_select(fd):
             return select.select([fd], [], [], LOST)[0]
 
-        def wait_in_epoll(fd):
-            with select.epoll() as epoll:
-                epoll.register(fd, select.EPOLLIN)
-                return epoll.poll(LOST)
-
-        def take(fd, wait, entered, go, got):
-            entered.set()
-            go.wait()
-            if wait(fd):
-                signum, _, code = struct.unpack_from("=Iii", os.read(fd, 128))
-                got += [signum, code]
-
-        waits = [lambda fd: True, wait_in_poll, wait_in_select, wait_in_epoll]
+        block(self, signal.SIGUSR1)
         with Others():
-            for wait in waits:
+            for wait in (lambda fd: True, wait_in_poll, wait_in_select,
+                         wait_in_epoll):
                 for early in (True, False):
-                    fd = whole.signal_fd(signal.SIGUSR1)
-                    self.addCleanup(os.close, fd)
-                    entered, go, got = threading.Event(), threading.Event(), []
-                    t = threading.Thread(target=take,
-                                         args=(fd, wait, entered, go, got))
-                    t.start()
-                    entered.wait()
-                    if not early:
-                        go.set()
-                        time.sleep(0.02)
-                    signal.pthread_kill(t.ident, signal.SIGUSR1)
-                    go.set()
-                    t.join(LOST)
-                    self.assertEqual(got, [signal.SIGUSR1, SI_TKILL])
+                    self.read_from_signalfd(wait, early)
+
+    def test_a_signalfd_in_an_epoll_set_is_ready_for_the_signals_thread(self):
+        # Who polls it for another thread takes it off the list of the ready.
+        block(self, signal.SIGUSR1)
+        with Others():
+            for _ in range(60):
+                self.read_from_signalfd(wait_in_epoll, False)
 
     def test_a_handler_of_c_that_blocks(self):
         # It runs to its end where it is, and the heap stays whole.
         code = """
             import os, random, signal, subprocess, sys, threading, whole
             r, w = os.pipe()
+            whole.handle(w)
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 
             def reader():
-                signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
                 while True:
                     os.read(r, 4096)
                     for _ in range(20):
                         bytearray(random.randrange(600, 60000))
 
             threading.Thread(target=reader, daemon=True).start()
-            whole.allocate_under_signals(w, 0)
             killer = subprocess.Popen([sys.executable, "-c", f'''if True:
                 import os, time
                 while True:
                     os.kill({os.getpid()}, {int(signal.SIGUSR1)})
                     time.sleep(0.00005)
                 '''], stderr=subprocess.DEVNULL)
-            whole.allocate_under_signals(w, 1000)
+            whole.allocate_under_signals(1000)
             killer.kill()
             killer.wait()
             print("whole", flush=True)
@@ -361,7 +375,7 @@ class SignalTest(unittest.TestCase):
             import array, fcntl, os, signal, termios, threading, time, whole
             r, w = os.pipe()
             fcntl.fcntl(w, fcntl.F_SETPIPE_SZ, 4096)
-            whole.allocate_under_signals(w, 0)
+            whole.handle(w)
             done = threading.Event()
 
             def fill():

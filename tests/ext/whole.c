@@ -340,20 +340,30 @@ handler(int Py_UNUSED(signum))
     (void)!write(handler_fd, data, sizeof(data));
 }
 
-/* allocate_under_signals(fd, milliseconds): be inside of malloc() most of the
-   time, while a handler of SIGUSR1 writes 4096 bytes to the pipe. */
+/* handle(fd): have a handler of SIGUSR1 write 4096 bytes to the pipe. */
 static PyObject *
-allocate_under_signals(PyObject *Py_UNUSED(self), PyObject *args)
+handle(PyObject *Py_UNUSED(self), PyObject *arg)
 {
-    int ms;
-    if (!PyArg_ParseTuple(args, "ii", &handler_fd, &ms)) {
-        return NULL;
-    }
+    handler_fd = (int)PyLong_AsLong(arg);
     struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
     sigaction(SIGUSR1, &action, NULL);
+    Py_RETURN_NONE;
+}
+
+/* allocate_under_signals(milliseconds): be inside of malloc() most of the time, and
+   let SIGUSR1 through.  The caller blocks it: its handler may wait for another
+   thread, which may need the GIL for that. */
+static PyObject *
+allocate_under_signals(PyObject *Py_UNUSED(self), PyObject *arg)
+{
+    int ms = (int)PyLong_AsLong(arg);
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
     struct timespec start, now;
     clock_gettime(CLOCK_MONOTONIC, &start);
     Py_BEGIN_ALLOW_THREADS
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
     do {
         for (size_t i = 0; i < 1000; i++) {
             volatile char *p = malloc(20 + i * 50);
@@ -363,6 +373,7 @@ allocate_under_signals(PyObject *Py_UNUSED(self), PyObject *args)
         clock_gettime(CLOCK_MONOTONIC, &now);
     } while ((now.tv_sec - start.tv_sec) * 1000
              + (now.tv_nsec - start.tv_nsec) / 1000000 < ms);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
     Py_END_ALLOW_THREADS
     Py_RETURN_NONE;
 }
@@ -409,7 +420,8 @@ static PyMethodDef methods[] = {
     {"lock_py_mutex", lock_py_mutex, METH_O},
     {"allocate_raw", allocate_raw, METH_NOARGS},
     {"call_in_threads", call_in_threads, METH_VARARGS},
-    {"allocate_under_signals", allocate_under_signals, METH_VARARGS},
+    {"handle", handle, METH_O},
+    {"allocate_under_signals", allocate_under_signals, METH_O},
     {"signal_fd", signal_fd, METH_O},
     {"vfork_and_read", vfork_and_read, METH_O},
     {NULL}
