@@ -56,9 +56,46 @@ _PyPth_HasShadowStack(void)
     return ssp != 0;
 }
 
-// If the signal has ended a call with EINTR, have it made again.  Its number is
-// in rax no more: it stands in the code, as the C library's macros make it, or
-// `call` tells it.
+// The number of the call that has just been made, or -1.  It is in rax no more,
+// but stands in the code, as the C library's macros make it, or on the stack, from
+// where glibc's __internal_syscall_cancel() takes it (since 2.41).
+static inline long
+_PyPth_LastCall(const greg_t *regs)
+{
+    const unsigned char *pc = (const unsigned char *)regs[REG_RIP];
+    const unsigned char *sp = (const unsigned char *)regs[REG_RSP];
+    int number;
+    if (pc[-7] == 0xb8) {                 // mov $number, %eax
+        memcpy(&number, pc - 6, sizeof(number));
+        return number;
+    }
+    if (pc[-4] == 0x31 && pc[-3] == 0xc0) {       // xor %eax, %eax
+        return 0;
+    }
+    if (memcmp(pc - 7, "\x48\x8b\x44\x24", 4) == 0) {    // mov n(%rsp), %rax
+        memcpy(&number, sp + pc[-3], sizeof(number));
+        return number;
+    }
+    if (memcmp(pc - 7, "\x4c\x89\x5c\x24\x08", 5) == 0) {  // mov %r11, 8(%rsp)
+        // In __syscall_cancel_arch(), which was called with the number in rsi.
+        memcpy(&pc, sp, sizeof(pc));
+        sp += sizeof(pc);
+        for (int i = 6; i < 32; i++) {
+            if (memcmp(pc - i, "\x48\x8b\x74\x24", 4) == 0) {   // mov n(%rsp), %rsi
+                memcpy(&number, sp + pc[4 - i], sizeof(number));
+                return number;
+            }
+            if ((pc[-i] & 0xf8) == 0x50 || pc[-i] == 0xec) {
+                // It may be a push, or an addition to rsp.
+                break;
+            }
+        }
+    }
+    return -1;
+}
+
+// If the signal has ended a call with EINTR, have it made again.  `call` tells its
+// number where _PyPth_LastCall() does not.
 static inline int
 _PyPth_RestartCall(ucontext_t *context, const _PyPth_call *call)
 {
@@ -70,19 +107,16 @@ _PyPth_RestartCall(ucontext_t *context, const _PyPth_call *call)
     if (pc[-2] != 0x0f || pc[-1] != 0x05) {       // syscall
         return 0;
     }
-    int number;
-    if (pc[-7] == 0xb8) {                 // mov $number, %eax
-        memcpy(&number, pc - 6, sizeof(number));
+    long number = _PyPth_LastCall(regs);
+    if (number < 0) {
+        if ((unsigned long)regs[REG_RIP] != call->pc
+            || (unsigned long)regs[REG_RDI] != call->arg)
+        {
+            return 0;
+        }
+        number = call->number;
     }
-    else if (pc[-4] == 0x31 && pc[-3] == 0xc0) {  // xor %eax, %eax
-        number = 0;
-    }
-    else if (call->number >= 0 && (unsigned long)regs[REG_RIP] == call->pc
-             && (unsigned long)regs[REG_RDI] == call->arg)
-    {
-        number = (int)call->number;
-    }
-    else {
+    if (number < 0) {
         return 0;
     }
     regs[REG_RAX] = number;

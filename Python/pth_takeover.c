@@ -1203,20 +1203,27 @@ shorten_call(_PyPth_thread *self, ucontext_t *context,
 // Who runs on this kernel thread is to go on on another one.  The kernel
 // restarts most calls after the signal (SA_RESTART).  Some it never does
 // (signal(7), "Interruption of system calls"): what those are is noted, and the
-// handler has them made again.
+// handler has them made again.  Who is in none may be about to make one, unless
+// it `computes`, and is looked at again so many times.
+#define SPARED 2
 static void
-send_away(_PyPth_thread *kernel)
+send_away(_PyPth_thread *kernel, int computes)
 {
     if (kernel->sent_away) {
         // It has not come yet.
         return;
     }
+    unsigned long args[TIMED_ARGS];
+    read_call(kernel, &kernel->call, args);
+    if (kernel->call.number < 0 && !computes && kernel->spared < SPARED) {
+        kernel->spared++;
+        return;
+    }
+    kernel->spared = 0;
     kernel->sent_away = 1;
     if (kernel->waits_since != 0 && read_runs(kernel) != kernel->runs) {
         kernel->waits_since = 0;
     }
-    unsigned long args[TIMED_ARGS];
-    read_call(kernel, &kernel->call, args);
     _PyPth_SendSignal(kernel->tid, kernel);
 }
 
@@ -1230,7 +1237,7 @@ _PyPth_TakeOver(void)
         // It would get the signals of the process there, and the first thread
         // may want its kernel thread.  Where the signal does not come, for the
         // kernel does not interrupt all that it waits for, it is left behind.
-        send_away(_PyPth_first);
+        send_away(_PyPth_first, 1);
         return -1;
     }
     _PyPth_thread *next = next_carrier();
@@ -1264,7 +1271,7 @@ _PyPth_FreeWanted(void)
          t = t->all_next)
     {
         if (t->wants_own && t->busy == 1) {
-            send_away(t);
+            send_away(t, 0);
         }
     }
 }
