@@ -76,19 +76,20 @@ _PyPth_LastCall(const greg_t *regs)
         memcpy(&number, sp + pc[-3], sizeof(number));
         return number;
     }
-    if (memcmp(pc - 7, "\x4c\x89\x5c\x24\x08", 5) == 0) {  // mov %r11, 8(%rsp)
-        // In __syscall_cancel_arch(), which was called with the number in rsi.
-        memcpy(&pc, sp, sizeof(pc));
-        sp += sizeof(pc);
-        for (int i = 6; i < 32; i++) {
-            if (memcmp(pc - i, "\x48\x8b\x74\x24", 4) == 0) {   // mov n(%rsp), %rsi
-                memcpy(&number, sp + pc[4 - i], sizeof(number));
-                return number;
-            }
-            if ((pc[-i] & 0xf8) == 0x50 || pc[-i] == 0xec) {
-                // It may be a push, or an addition to rsp.
-                break;
-            }
+    if (memcmp(pc - 7, "\x4c\x89\x5c\x24\x08", 5) != 0) {  // mov %r11, 8(%rsp)
+        return -1;
+    }
+    // In __syscall_cancel_arch(), which was called with the number in rsi.
+    memcpy(&pc, sp, sizeof(pc));
+    sp += sizeof(pc);
+    for (int i = 6; i < 32; i++) {
+        if (memcmp(pc - i, "\x48\x8b\x74\x24", 4) == 0) {   // mov n(%rsp), %rsi
+            memcpy(&number, sp + pc[4 - i], sizeof(number));
+            return number;
+        }
+        if ((pc[-i] & 0xf8) == 0x50 || pc[-i] == 0xec) {
+            // It may be a push, or a subtraction from rsp.
+            break;
         }
     }
     return -1;
@@ -108,12 +109,9 @@ _PyPth_RestartCall(ucontext_t *context, const _PyPth_call *call)
         return 0;
     }
     long number = _PyPth_LastCall(regs);
-    if (number < 0) {
-        if ((unsigned long)regs[REG_RIP] != call->pc
-            || (unsigned long)regs[REG_RDI] != call->arg)
-        {
-            return 0;
-        }
+    if (number < 0 && (unsigned long)regs[REG_RIP] == call->pc
+        && (unsigned long)regs[REG_RDI] == call->arg)
+    {
         number = call->number;
     }
     if (number < 0) {

@@ -82,7 +82,8 @@ typedef struct _PyPth_thread {
     char sent_away;               // a signal is on its way, that who runs on its
                                   // kernel thread shall leave it,
     _PyPth_call call;             // and the call that was made then
-    char spared;                  // above 0: it was not sent, as none was made
+    char spared;                  // how often it was not sent, as none was made,
+                                  // since its kernel thread is wanted
     struct timespec left;         // of a timed call
     PyTime_t waits_since;         // in a timed call, or 0,
     unsigned int runs;            // and how often it had run then

@@ -1219,7 +1219,6 @@ send_away(_PyPth_thread *kernel, int computes)
         kernel->spared++;
         return;
     }
-    kernel->spared = 0;
     kernel->sent_away = 1;
     if (kernel->waits_since != 0 && read_runs(kernel) != kernel->runs) {
         kernel->waits_since = 0;

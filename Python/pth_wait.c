@@ -788,6 +788,7 @@ void
 _PyPth_BlockForOwn(_PyPth_thread *self)
 {
     self->wants_own = 1;
+    self->spared = 0;
     _PyPth_nwanting++;
     _PyPth_FreeWanted();
     while (self->busy) {

@@ -76,7 +76,8 @@ run() {
 show_run() {
     diag "exit status $status"
     # The names, which come long before the end of what unittest says.
-    printf '%s\n' "$err" | grep -E '^(ERROR|FAIL): ' | sed 's/^/# /' >&2
+    names=$(printf '%s\n' "$err" | grep -E '^(ERROR|FAIL): ')
+    [ -z "$names" ] || diag "$names"
     [ -z "$out" ] || diag "stdout: $out"
     [ -z "$err" ] || diag "stderr: $err"
 }

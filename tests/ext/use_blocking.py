@@ -24,7 +24,7 @@ import time
 import tty
 import unittest
 
-from in_threads import in_threads
+from shared import block_signals, in_threads
 
 c = __import__(sys.argv.pop(1))
 
@@ -954,35 +954,30 @@ def popen_pclose(t):
 
 # --- signals
 
-def block_signal(t, signum):
-    old = signal.pthread_sigmask(signal.SIG_BLOCK, [signum])
-    t.addCleanup(signal.pthread_sigmask, signal.SIG_SETMASK, old)
-
-
 @case
 def sigwait(t):
-    block_signal(t, signal.SIGUSR1)
+    block_signals(t, signal.SIGUSR1)
     return (lambda: c.sigwait(signal.SIGUSR1),
             lambda: os.kill(os.getpid(), signal.SIGUSR1), (0, 0, signal.SIGUSR1))
 
 
 @case
 def sigwaitinfo(t):
-    block_signal(t, signal.SIGUSR1)
+    block_signals(t, signal.SIGUSR1)
     return (lambda: c.sigwaitinfo(signal.SIGUSR1),
             lambda: os.kill(os.getpid(), signal.SIGUSR1), (signal.SIGUSR1, 0))
 
 
 @case
 def sigtimedwait(t):
-    block_signal(t, signal.SIGUSR1)
+    block_signals(t, signal.SIGUSR1)
     return (lambda: c.sigtimedwait(signal.SIGUSR1, 100_000),
             lambda: os.kill(os.getpid(), signal.SIGUSR1), (signal.SIGUSR1, 0))
 
 
 @case
 def read_signalfd(t):
-    block_signal(t, signal.SIGUSR1)
+    block_signals(t, signal.SIGUSR1)
     import ctypes
     libc = ctypes.CDLL(None)
     mask = (ctypes.c_ulong * 16)(1 << (signal.SIGUSR1 - 1))
@@ -1055,7 +1050,7 @@ class EpollProgressTest(ProgressTest):
     def setUp(self):
         super().setUp()
         # None of them takes the signal that a test waits for.
-        block_signal(self, signal.SIGUSR1)
+        block_signals(self, signal.SIGUSR1)
         self.idlers = []
         for _ in range(20):
             r, w = os.pipe()
@@ -1210,7 +1205,7 @@ class MaskTest(Base):
         self.addCleanup(signal.signal, signal.SIGUSR1, old)
         self.gate = threading.Event()
         # Blocked in both threads.
-        block_signal(self, signal.SIGUSR1)
+        block_signals(self, signal.SIGUSR1)
         self.other = threading.Thread(target=self.gate.wait)
         self.other.start()
 
@@ -1374,7 +1369,7 @@ class TimeoutTest(BesideTest):
         t.join()
 
     def test_sigtimedwait(self):
-        block_signal(self, signal.SIGUSR1)
+        block_signals(self, signal.SIGUSR1)
         self.elapsed(lambda: c.sigtimedwait(signal.SIGUSR1, 20), (-1, errno.EAGAIN), 0.02)
         self.elapsed(lambda: c.sigtimedwait(signal.SIGUSR1, 0), (-1, errno.EAGAIN), 0)
 
@@ -1628,7 +1623,7 @@ class AtOnceTest(BesideTest):
     def test_system_inherits_the_signal_mask(self):
         for signum in (signal.SIGUSR1, signal.SIGTERM):
             self.assertEqual(c.system("kill -%d $$" % signum)[0] & 0x7f, signum)
-        block_signal(self, signal.SIGUSR1)
+        block_signals(self, signal.SIGUSR1)
         self.assertEqual(c.system("kill -USR1 $$; exit 3"), (3 << 8, 0))
 
     def test_sigpipe(self):

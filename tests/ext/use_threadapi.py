@@ -11,7 +11,7 @@ import threading
 import time
 import unittest
 
-from in_threads import in_threads
+from shared import in_threads
 
 ext = importlib.import_module(sys.argv.pop())
 

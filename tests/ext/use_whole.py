@@ -22,7 +22,7 @@ import unittest
 
 import whole
 import whole_cxx
-from in_threads import in_threads
+from shared import block_signals, in_threads
 
 # What has not come after so many seconds is lost.
 LOST = 50
@@ -63,12 +63,6 @@ def wait_until(condition):
         if time.monotonic() > end:
             raise AssertionError("it does not come")
         time.sleep(0.001)
-
-
-def block(test, *signals):
-    """Block them as long as the test runs."""
-    old = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    test.addCleanup(signal.pthread_sigmask, signal.SIG_SETMASK, old)
 
 
 def wait_in_epoll(fd):
@@ -274,7 +268,7 @@ class SignalTest(unittest.TestCase):
 
     def test_a_signal_for_a_thread_is_taken_by_it(self):
         both = {signal.SIGUSR1, signal.SIGUSR2}
-        block(self, *both)
+        block_signals(self, *both)
         got = []
 
         def take(i):
@@ -326,7 +320,7 @@ class SignalTest(unittest.TestCase):
         def wait_in_select(fd):
             return select.select([fd], [], [], LOST)[0]
 
-        block(self, signal.SIGUSR1)
+        block_signals(self, signal.SIGUSR1)
         with Others():
             for wait in (lambda fd: True, wait_in_poll, wait_in_select,
                          wait_in_epoll):
@@ -335,7 +329,7 @@ class SignalTest(unittest.TestCase):
 
     def test_a_signalfd_in_an_epoll_set_is_ready_for_the_signals_thread(self):
         # Who polls it for another thread takes it off the list of the ready.
-        block(self, signal.SIGUSR1)
+        block_signals(self, signal.SIGUSR1)
         with Others():
             for _ in range(60):
                 self.read_from_signalfd(wait_in_epoll, False)

@@ -1,6 +1,13 @@
 """What use_blocking.py, use_threadapi.py and use_whole.py share."""
 
+import signal
 import threading
+
+
+def block_signals(test, *signals):
+    """Block them as long as the test runs."""
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    test.addCleanup(signal.pthread_sigmask, signal.SIG_SETMASK, old)
 
 
 def in_threads(function, count):
