@@ -79,11 +79,11 @@ typedef struct _PyPth_thread {
     char alone;                   // Pth never schedules it any more: it stays
                                   // on its own kernel thread
     char wants_own;               // waits for its own kernel thread
-    char sent_away;               // a signal is on its way, that who runs on its
-                                  // kernel thread shall leave it,
+    char spared;                  // how often no signal was sent, as no call was
+                                  // made, since its kernel thread is wanted
+    struct _PyPth_thread *sent_away;  // to whom, on its kernel thread, a signal
+                                  // is on its way, to leave it, or NULL,
     _PyPth_call call;             // and the call that was made then
-    char spared;                  // how often it was not sent, as none was made,
-                                  // since its kernel thread is wanted
     struct timespec left;         // of a timed call
     PyTime_t waits_since;         // in a timed call, or 0,
     unsigned int runs;            // and how often it had run then

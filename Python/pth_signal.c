@@ -78,7 +78,7 @@ standby_handler(int Py_UNUSED(signum), siginfo_t *Py_UNUSED(info),
         _PyPth_Kicked();
     }
     _PyPth_thread *t = _Py_atomic_load_ptr_acquire(&_PyPth_records);
-    while (t != NULL && !(t->tid == tid && t->sent_away)) {
+    while (t != NULL && !(t->tid == tid && t->sent_away != NULL)) {
         t = t->record_next;
     }
     if (t != NULL) {

@@ -672,7 +672,10 @@ static void
 watch_guest(_PyPth_thread *kernel)
 {
     static unsigned int next = 0;
-    kernel->waits_since = 0;
+    if (kernel->sent_away == NULL) {
+        // The handler reads it.
+        kernel->waits_since = 0;
+    }
     if (kernel->looks == 0) {
         _PyPth_thread **slot = &guests[next++ % MAX_GUESTS];
         if (*slot != NULL) {
@@ -1105,7 +1108,9 @@ _PyPth_NoteGuests(void)
         if (kernel == NULL) {
             continue;
         }
-        if (kernel->sent_away || asked >= MAX_ASKED) {
+        if (_Py_atomic_load_ptr_acquire(&kernel->sent_away) != NULL
+            || asked >= MAX_ASKED)
+        {
             // Its handler reads this, or next time.
             _PyPth_new_guests = 1;
             continue;
@@ -1173,7 +1178,7 @@ shorten_call(_PyPth_thread *self, ucontext_t *context,
         *_PyPth_CallArg(context, i) = args[i + 1];
         return;
     }
-    if (kernel->waits_since == 0) {
+    if (kernel->waits_since == 0 || kernel->sent_away != self) {
         return;
     }
     PyTime_t left = is_ms
@@ -1209,7 +1214,7 @@ shorten_call(_PyPth_thread *self, ucontext_t *context,
 static void
 send_away(_PyPth_thread *kernel, int computes)
 {
-    if (kernel->sent_away) {
+    if (kernel->sent_away != NULL) {
         // It has not come yet.
         return;
     }
@@ -1219,10 +1224,10 @@ send_away(_PyPth_thread *kernel, int computes)
         kernel->spared++;
         return;
     }
-    kernel->sent_away = 1;
     if (kernel->waits_since != 0 && read_runs(kernel) != kernel->runs) {
         kernel->waits_since = 0;
     }
+    kernel->sent_away = kernel->busy == 1 ? kernel->lends_tp : _PyPth_after;
     _PyPth_SendSignal(kernel->tid, kernel);
 }
 
@@ -1231,7 +1236,7 @@ _PyPth_TakeOver(void)
 {
     _PyPth_thread *thread = _PyPth_after;
     if (_PyPth_carrier == _PyPth_first && thread != _PyPth_first
-        && !_PyPth_first->sent_away)
+        && _PyPth_first->sent_away == NULL)
     {
         // It would get the signals of the process there, and the first thread
         // may want its kernel thread.  Where the signal does not come, for the
@@ -1296,7 +1301,7 @@ _PyPth_Expelled(_PyPth_thread *kernel, ucontext_t *context)
         shorten_call(self, context, kernel);
     }
     kernel->waits_since = 0;
-    kernel->sent_away = 0;
+    _Py_atomic_store_ptr_release(&kernel->sent_away, NULL);
     if (self == NULL || self == kernel || _PyPth_inside
         || on_altstack(context))
     {
@@ -1600,7 +1605,7 @@ _PyPth_ForgetKernels(_PyPth_thread *self)
     self->k.go = 0;
     self->busy = 0;
     self->wants_own = 0;
-    self->sent_away = 0;
+    self->sent_away = NULL;
     self->k.tp = self->tp;
     self->lends_tp = self->tp_with = self;
     self->kmask = self->sigmask;
