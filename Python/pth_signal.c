@@ -701,4 +701,9 @@ _PyPth_ForgetSignals(void)
 {
     memset(deferred, 0, sizeof(deferred));
     _PyPth_deferred = 0;
+    if (_PyPth_self != NULL) {
+        // What is pending is the parent's alone (fork(2)).
+        _PyPth_self->pending = _PyPth_self->waits_at_home = 0;
+        _PyPth_self->deliver = 0;
+    }
 }

@@ -450,6 +450,14 @@ ON_OWN(SIGNALS, int, sigtimedwait,
        (const sigset_t *set, siginfo_t *info, const struct timespec *timeout),
        (set, info, timeout))
 
+// What is pending stays so for the new program (execve(2)).
+ON_OWN(SIGNALS, int, execv, (const char *path, char *const *argv), (path, argv))
+ON_OWN(SIGNALS, int, execve,
+       (const char *path, char *const *argv, char *const *envp),
+       (path, argv, envp))
+ON_OWN(SIGNALS, int, fexecve, (int fd, char *const *argv, char *const *envp),
+       (fd, argv, envp))
+
 // The same for a call that has `mask` as long as it waits.
 #define CALL_WITH_MASK(name, args)                              \
     _PyPth_TakeSignalsHome(mask);                               \

@@ -1565,12 +1565,21 @@ _PyPth_AwaitArrivals(void)
 /* Fork */
 
 static void
-forget_spare(void)
+forget_others(void)
 {
     has_spare = 0;
     spare.tid = 0;
     spare.place = PTH_NONE;
     spare.busy = 0;
+    for (int i = 0; i < MAX_GUESTS; i++) {
+        if (guests[i] != NULL) {
+            guests[i]->looks = 0;
+            guests[i] = NULL;
+        }
+    }
+    _PyPth_new_guests = 0;
+    idle_state = 0;
+    kick_came = 0;
 }
 
 // The child of a foreign thread, or of one that is alone: what Pth was about to do
@@ -1578,10 +1587,8 @@ forget_spare(void)
 void
 _PyPth_ForgetCarrier(void)
 {
-    forget_spare();
+    forget_others();
     _PyPth_thread *thread = _PyPth_current;
-    idle_state = 0;
-    kick_came = 0;
     char *stub = new_stub();
     if (stub == NULL) {
         Py_FatalError("no memory for a stack");
@@ -1597,10 +1604,8 @@ _PyPth_ForgetCarrier(void)
 void
 _PyPth_ForgetKernels(_PyPth_thread *self)
 {
-    forget_spare();
+    forget_others();
     vacant = NULL;
-    idle_state = 0;
-    kick_came = 0;
     self->tid = (pid_t)syscall(SYS_gettid);
     self->k.go = 0;
     self->busy = 0;

@@ -1906,6 +1906,57 @@ class ForkTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out.split(), ["0"] * 4)
 
+    def test_the_child_has_no_pending_signals(self):
+        out = self.run_ok("""
+            import os, signal, threading, time, warnings
+            warnings.simplefilter('ignore')
+            calls = []
+            signal.signal(signal.SIGUSR1, lambda *args: calls.append(os.getpid()))
+            blocked, sent = threading.Event(), threading.Event()
+            def run():
+                signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+                blocked.set()
+                sent.wait()
+                assert signal.sigpending() == {signal.SIGUSR1}
+                pid = os.fork()
+                if pid == 0:
+                    pending = signal.sigpending()
+                    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
+                    time.sleep(0.001)
+                    os._exit(1 if pending or calls else 0)
+                status = os.waitpid(pid, 0)[1]
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
+                print(status)
+            t = threading.Thread(target=run)
+            t.start()
+            blocked.wait()
+            signal.pthread_kill(t.ident, signal.SIGUSR1)
+            sent.set()
+            t.join()
+            assert calls == [os.getpid()]
+            """)
+        self.assertEqual(out, "0")
+
+    @needs_mapping
+    def test_a_program_that_a_thread_executes_has_its_pending_signals(self):
+        out = self.run_ok("""
+            import os, signal, sys, threading
+            show = "import signal; print(signal.sigpending() == {signal.SIGUSR1})"
+            blocked, sent = threading.Event(), threading.Event()
+            def run():
+                signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+                blocked.set()
+                sent.wait()
+                os.execve(sys.executable, [sys.executable, "-c", show], os.environ)
+            t = threading.Thread(target=run)
+            t.start()
+            blocked.wait()
+            signal.pthread_kill(t.ident, signal.SIGUSR1)
+            sent.set()
+            t.join()
+            """)
+        self.assertEqual(out, "True")
+
     def test_fork_in_a_thread_that_has_set_something_for_its_kernel_thread(self):
         out = self.run_ok("""
             import os, signal, threading, time, warnings
