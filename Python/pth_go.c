@@ -47,7 +47,7 @@ _PyPth_LookForGo(void)
         return;
     }
     uint64_t loads = _PyPth_CountLoads();
-    if (_Py_atomic_load_uint64_relaxed(&known) != loads) {
+    if (loads != 0 && _Py_atomic_load_uint64_relaxed(&known) != loads) {
         if (dl_iterate_phdr(is_go, NULL)) {
             _PyPth_has_go = 1;
         }

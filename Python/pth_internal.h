@@ -397,7 +397,8 @@ extern volatile int _PyPth_arriving;
 // All records, for whom does not lock the backend; and one more of them.
 extern _PyPth_thread *_PyPth_records;
 extern void _PyPth_AddRecord(_PyPth_thread *thread);
-// How many objects the dynamic linker has loaded so far.
+// How many objects the dynamic linker has loaded so far, or 0: that cannot be
+// asked.
 extern uint64_t _PyPth_CountLoads(void);
 // Free the record of a thread that has ended.
 extern void _PyPth_FreeThread(_PyPth_thread *thread);

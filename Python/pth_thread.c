@@ -268,11 +268,18 @@ get_adds(struct dl_phdr_info *info, size_t Py_UNUSED(size), void *data)
     return 1;
 }
 
+// dl_iterate_phdr() has a lock, which the child of a fork inherits from whoever
+// had it, and which the C library does not make new there (posix/fork.c).  So a
+// child of a process with other threads never asks.
+static char cannot_ask = 0;
+
 uint64_t
 _PyPth_CountLoads(void)
 {
     unsigned long long loads = 0;
-    (void)dl_iterate_phdr(get_adds, &loads);
+    if (!cannot_ask) {
+        (void)dl_iterate_phdr(get_adds, &loads);
+    }
     return loads;
 }
 
@@ -327,6 +334,9 @@ is_clean(void)
     // Twice the loads, and whether there are others.
     static uint64_t known = 0;
     uint64_t loads = _PyPth_CountLoads();
+    if (loads == 0) {
+        return 0;
+    }
     uint64_t found = _Py_atomic_load_uint64_relaxed(&known);
     if (found >> 1 != loads) {
         int others = 0;
@@ -928,12 +938,20 @@ _PyPth_ThreadCount(void)
 
 // The state of Pth is the child's, too: the thread that forks is the current
 // one, and nobody else is inside of it.
+static char forks_alone;
+
+// <sys/single_threaded.h>: a program with one thread makes the system calls of
+// stock.
+extern char __libc_single_threaded __attribute__((weak));
+
 static void
 before_fork(void)
 {
     // The child is not to find it locked by a thread that it has not.
     (void)pthread_mutex_lock(&init_lock);
     _PyPth_Lock();
+    forks_alone = (&__libc_single_threaded != NULL && __libc_single_threaded)
+                  || count_kernels() == 1;
     if (_PyPth_self != NULL && !_PyPth_IsCurrent() && _PyPth_CanLend()
         && !_PyPth_self->alone)
     {
@@ -968,6 +986,7 @@ static void
 after_fork_in_child(void)
 {
     (void)pthread_mutex_init(&init_lock, NULL);
+    cannot_ask |= !forks_alone;
     _PyPth_ForgetSleepers();
     _PyPth_generation++;
     _PyPth_arriving = 0;

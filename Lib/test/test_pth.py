@@ -1906,6 +1906,35 @@ class ForkTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out.split(), ["0"] * 4)
 
+    def test_threads_end_in_the_child_when_another_had_the_linkers_lock(self):
+        out = self.run_ok("""
+            import ctypes, os, threading, warnings
+            warnings.simplefilter('ignore')
+            inside, leave = threading.Event(), threading.Event()
+            @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t,
+                              ctypes.c_void_p)
+            def callback(info, size, data):
+                inside.set()
+                leave.wait()
+                return 1
+            t = threading.Thread(target=ctypes.CDLL(None).dl_iterate_phdr,
+                                 args=(callback, None))
+            t.start()
+            inside.wait()
+            pid = os.fork()
+            if pid == 0:
+                for _ in range(3):
+                    child = threading.Thread(target=str)
+                    child.start()
+                    child.join()
+                os._exit(0)
+            status = os.waitpid(pid, 0)[1]
+            leave.set()
+            t.join()
+            print(status)
+            """)
+        self.assertEqual(out, "0")
+
     def test_the_child_has_no_pending_signals(self):
         out = self.run_ok("""
             import os, signal, threading, time, warnings
@@ -1937,7 +1966,6 @@ class ForkTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out, "0")
 
-    @needs_mapping
     def test_a_program_that_a_thread_executes_has_its_pending_signals(self):
         out = self.run_ok("""
             import os, signal, sys, threading
