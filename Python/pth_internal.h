@@ -636,6 +636,9 @@ _PyPth_Blocks(_PyPth_thread *thread, int signum)
 // thread, and what is pending for it alone with it.  `mask`: that of the call, or
 // NULL if it has none.
 extern void _PyPth_TakeSignalsHome(const sigset_t *mask);
+// The calling thread is about to execute another program, for which what is pending
+// for it stays so (execve(2)).
+extern void _PyPth_KeepPending(void);
 // The call with that mask is over.
 static inline void
 _PyPth_LeaveCallMask(void)

@@ -450,12 +450,13 @@ ON_OWN(SIGNALS, int, sigtimedwait,
        (const sigset_t *set, siginfo_t *info, const struct timespec *timeout),
        (set, info, timeout))
 
-// What is pending stays so for the new program (execve(2)).
-ON_OWN(SIGNALS, int, execv, (const char *path, char *const *argv), (path, argv))
-ON_OWN(SIGNALS, int, execve,
+#define PENDING _PyPth_KeepPending()
+
+ON_OWN(PENDING, int, execv, (const char *path, char *const *argv), (path, argv))
+ON_OWN(PENDING, int, execve,
        (const char *path, char *const *argv, char *const *envp),
        (path, argv, envp))
-ON_OWN(SIGNALS, int, fexecve, (int fd, char *const *argv, char *const *envp),
+ON_OWN(PENDING, int, fexecve, (int fd, char *const *argv, char *const *envp),
        (fd, argv, envp))
 
 // The same for a call that has `mask` as long as it waits.

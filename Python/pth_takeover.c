@@ -1564,6 +1564,7 @@ _PyPth_AwaitArrivals(void)
 
 /* Fork */
 
+// The other kernel threads, which are the parent's.
 static void
 forget_others(void)
 {

@@ -421,6 +421,32 @@ class ProcessTest(unittest.TestCase):
             """
         self.assertEqual(run(code), (0, "0\nTrue\n"))
 
+    def test_a_child_that_clone_makes_executes_a_program(self):
+        code = """
+            import signal, threading, whole
+            blocked, sent = threading.Barrier(5), threading.Event()
+
+            def execute():
+                signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+                blocked.wait()
+                sent.wait()
+                for _ in range(20):
+                    assert whole.clone_and_execute() == 0
+
+            threads = [threading.Thread(target=execute) for _ in range(4)]
+            for t in threads:
+                t.start()
+            blocked.wait()
+            for t in threads:
+                # It is pending.
+                signal.pthread_kill(t.ident, signal.SIGUSR1)
+            sent.set()
+            for t in threads:
+                t.join()
+            print("whole")
+            """
+        self.assertEqual(run(code), (0, "whole\n"))
+
 
 if __name__ == "__main__":
     unittest.main()

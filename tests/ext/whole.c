@@ -7,6 +7,7 @@
 #include <Python.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -396,6 +397,34 @@ vfork_and_read(PyObject *Py_UNUSED(self), PyObject *arg)
     return PyLong_FromLong(status);
 }
 
+/* clone_and_execute(): a child that shares the memory, as that of a vfork(), but
+   which nobody is told of, executes a program */
+static int
+execute_true(void *Py_UNUSED(arg))
+{
+    char *argv[] = {"true", NULL};
+    execv("/bin/true", argv);
+    _exit(127);
+}
+
+static PyObject *
+clone_and_execute(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
+{
+    size_t size = 64 * 1024;
+    int status = -1;
+    char *stack = malloc(size);
+    if (stack == NULL) {
+        return PyErr_NoMemory();
+    }
+    PyThreadState *tstate = PyEval_SaveThread();
+    pid_t pid = clone(execute_true, stack + size,
+                      CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
+    PyEval_RestoreThread(tstate);
+    waitpid(pid, &status, 0);
+    free(stack);
+    return PyLong_FromLong(status);
+}
+
 /* signal_fd(signum) -> a descriptor from which that signal is read */
 static PyObject *
 signal_fd(PyObject *Py_UNUSED(self), PyObject *arg)
@@ -424,6 +453,7 @@ static PyMethodDef methods[] = {
     {"allocate_under_signals", allocate_under_signals, METH_O},
     {"signal_fd", signal_fd, METH_O},
     {"vfork_and_read", vfork_and_read, METH_O},
+    {"clone_and_execute", clone_and_execute, METH_NOARGS},
     {NULL}
 };
 
