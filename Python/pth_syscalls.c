@@ -27,6 +27,7 @@
 #include <linux/prctl.h>          // PR_SET_NAME
 #include <sched.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>                // snprintf()
 #include <sys/epoll.h>            // epoll_pwait()
 #include <sys/resource.h>         // setpriority()
@@ -689,6 +690,45 @@ _PyPth_AfterVfork(int result)
     return vfork_return;
 }
 #endif
+
+
+/* Children that no handler of pthread_atfork() is called for.  They are of other
+   kernel threads than the backend knows of, in their parent's memory or in a copy
+   in which it may be locked: all their calls are plain ones. */
+
+DECLARE_REAL(clone)
+
+MAPPED int
+clone(int (*func)(void *), void *stack, int flags, void *arg, ...)
+{
+    va_list args;
+    va_start(args, arg);
+    pid_t *parent_tid = va_arg(args, pid_t *);
+    void *tls = va_arg(args, void *);
+    pid_t *child_tid = va_arg(args, pid_t *);
+    va_end(args);
+    char before = _PyPth_vforked;
+    if (!(flags & (CLONE_THREAD | CLONE_SETTLS))) {
+        _PyPth_vforked = 1;
+    }
+    int pid = real(clone)(func, stack, flags, arg, parent_tid, tls, child_tid);
+    _PyPth_vforked = before;
+    return pid;
+}
+
+// Since glibc 2.34.
+extern pid_t _Fork(void);
+DECLARE_REAL(_Fork)
+
+MAPPED pid_t
+_Fork(void)
+{
+    pid_t pid = real(_Fork)();
+    if (pid == 0) {
+        _PyPth_vforked = 1;
+    }
+    return pid;
+}
 
 
 /* The pipe of stock Pth */

@@ -421,31 +421,51 @@ class ProcessTest(unittest.TestCase):
             """
         self.assertEqual(run(code), (0, "0\nTrue\n"))
 
-    def test_a_child_that_clone_makes_executes_a_program(self):
-        code = """
-            import signal, threading, whole
-            blocked, sent = threading.Barrier(5), threading.Event()
+    def test_a_child_that_nobody_is_told_of_executes_a_program(self):
+        for how in "copy", "share", "_Fork":
+            with self.subTest(how):
+                self.assertEqual(run(self.EXECUTE, how), (0, "whole\n"))
 
-            def execute():
-                signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
-                blocked.wait()
-                sent.wait()
-                for _ in range(20):
-                    assert whole.clone_and_execute() == 0
+    EXECUTE = """
+        import signal, sys, threading, time, whole
+        # The backend is locked often.
+        locks = threading.Lock(), threading.Lock()
+        stop = []
 
-            threads = [threading.Thread(target=execute) for _ in range(4)]
-            for t in threads:
-                t.start()
-            blocked.wait()
-            for t in threads:
-                # It is pending.
-                signal.pthread_kill(t.ident, signal.SIGUSR1)
-            sent.set()
-            for t in threads:
-                t.join()
+        def hand_over(lock):
+            while not stop:
+                with lock:
+                    time.sleep(0)
+
+        def execute(sends_first):
+            me = threading.get_ident()
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+            if sends_first:
+                signal.pthread_kill(me, signal.SIGUSR1)
+            for _ in range(50):
+                assert whole.execute(sys.argv[1]) == 0
+            if not sends_first:
+                signal.pthread_kill(me, signal.SIGUSR1)
+            time.sleep(0.001)
+            assert signal.sigpending() == {signal.SIGUSR1}
+            assert signal.sigwait([signal.SIGUSR1]) == signal.SIGUSR1
+            executed.append(me)
+
+        executed = []
+        signal.signal(signal.SIGUSR1, lambda *args: print("came"))
+        others = [threading.Thread(target=hand_over, args=(lock,))
+                  for lock in locks * 2]
+        threads = [threading.Thread(target=execute, args=(i % 2,)) for i in range(4)]
+        for t in others + threads:
+            t.start()
+        for t in threads:
+            t.join()
+        stop.append(1)
+        for t in others:
+            t.join()
+        if len(executed) == 4:
             print("whole")
-            """
-        self.assertEqual(run(code), (0, "whole\n"))
+        """
 
 
 if __name__ == "__main__":

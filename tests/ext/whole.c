@@ -397,30 +397,49 @@ vfork_and_read(PyObject *Py_UNUSED(self), PyObject *arg)
     return PyLong_FromLong(status);
 }
 
-/* clone_and_execute(): a child that shares the memory, as that of a vfork(), but
-   which nobody is told of, executes a program */
+/* execute(how): a child that no handler of pthread_atfork() is called for executes
+   a program, of clone() ("copy"; "share": in this memory, as by vfork()) or of
+   _Fork() -> its status */
 static int
 execute_true(void *Py_UNUSED(arg))
 {
     char *argv[] = {"true", NULL};
-    execv("/bin/true", argv);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    int fds[2];
+    if (pipe(fds) == 0 && dup2(fds[1], 99) == 99 && write(99, "", 1) == 1
+        && close(99) == 0 && close(fds[1]) == 0 && close(fds[0]) == 0)
+    {
+        execv("/bin/true", argv);
+    }
     _exit(127);
 }
 
 static PyObject *
-clone_and_execute(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
+execute(PyObject *Py_UNUSED(self), PyObject *arg)
 {
+    const char *how = PyUnicode_AsUTF8(arg);
     size_t size = 64 * 1024;
     int status = -1;
     char *stack = malloc(size);
     if (stack == NULL) {
         return PyErr_NoMemory();
     }
+    pid_t pid;
     PyThreadState *tstate = PyEval_SaveThread();
-    pid_t pid = clone(execute_true, stack + size,
-                      CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
-    PyEval_RestoreThread(tstate);
+    if (strcmp(how, "_Fork") == 0) {
+        pid = _Fork();
+        if (pid == 0) {
+            (void)execute_true(NULL);
+        }
+    }
+    else {
+        int flags = strcmp(how, "share") == 0 ? CLONE_VM | CLONE_VFORK : 0;
+        pid = clone(execute_true, stack + size, flags | SIGCHLD, NULL);
+    }
     waitpid(pid, &status, 0);
+    PyEval_RestoreThread(tstate);
     free(stack);
     return PyLong_FromLong(status);
 }
@@ -453,7 +472,7 @@ static PyMethodDef methods[] = {
     {"allocate_under_signals", allocate_under_signals, METH_O},
     {"signal_fd", signal_fd, METH_O},
     {"vfork_and_read", vfork_and_read, METH_O},
-    {"clone_and_execute", clone_and_execute, METH_NOARGS},
+    {"execute", execute, METH_O},
     {NULL}
 };
 
