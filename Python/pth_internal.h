@@ -176,7 +176,8 @@ typedef struct _PyPth_thread {
 // that interrupts it must make plain calls.
 // It runs a signal handler of C.
 extern _Py_thread_local char *_PyPth_handler;     // its frame, or NULL
-// It is the child of a vfork(), which runs in its parent's memory.
+// It is the child of a vfork(), which runs in its parent's memory, or one that no
+// handler of pthread_atfork() is called for.
 extern _Py_thread_local char _PyPth_vforked;
 
 extern _PyPth_thread _PyPth_main;         // the thread that initialized Python
@@ -255,7 +256,7 @@ _PyPth_CanLend(void)
 }
 // Does the calling thread, a Python one, run code of the program?  Not inside of
 // the backend, nor in a signal handler, which may have come in the middle of
-// anything, nor in the child of a vfork().
+// anything, nor in the child of a vfork() and its like.
 static inline int
 _PyPth_InProgram(void)
 {
@@ -636,9 +637,6 @@ _PyPth_Blocks(_PyPth_thread *thread, int signum)
 // thread, and what is pending for it alone with it.  `mask`: that of the call, or
 // NULL if it has none.
 extern void _PyPth_TakeSignalsHome(const sigset_t *mask);
-// The calling thread is about to execute another program, for which what is pending
-// for it stays so (execve(2)).
-extern void _PyPth_KeepPending(void);
 // The call with that mask is over.
 static inline void
 _PyPth_LeaveCallMask(void)

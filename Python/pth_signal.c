@@ -498,17 +498,6 @@ _PyPth_TakeSignalsHome(const sigset_t *mask)
     _PyPth_Unlock();
 }
 
-void
-_PyPth_KeepPending(void)
-{
-    // Not in a child that clone(2) has made, and that shares this memory.
-    if (_PyPth_InProgram() && _PyPth_self->pending != 0
-        && (pid_t)syscall(SYS_gettid) == _PyPth_KernelOf(_PyPth_self)->tid)
-    {
-        _PyPth_TakeSignalsHome(NULL);
-    }
-}
-
 int
 _PyPth_Kill(unsigned long ident, int signum)
 {

@@ -451,7 +451,11 @@ ON_OWN(SIGNALS, int, sigtimedwait,
        (const sigset_t *set, siginfo_t *info, const struct timespec *timeout),
        (set, info, timeout))
 
-#define PENDING _PyPth_KeepPending()
+// What is pending stays so for another program (execve(2)).
+#define PENDING                                                 \
+    if (_PyPth_self != NULL && _PyPth_self->pending != 0) {     \
+        SIGNALS;                                                \
+    }
 
 ON_OWN(PENDING, int, execv, (const char *path, char *const *argv), (path, argv))
 ON_OWN(PENDING, int, execve,

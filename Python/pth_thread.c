@@ -936,14 +936,14 @@ _PyPth_ThreadCount(void)
 
 /* Fork */
 
-// The state of Pth is the child's, too: the thread that forks is the current
-// one, and nobody else is inside of it.
-static char forks_alone;
-
 // <sys/single_threaded.h>: a program with one thread makes the system calls of
 // stock.
 extern char __libc_single_threaded __attribute__((weak));
 
+static char forks_alone;
+
+// The state of Pth is the child's, too: the thread that forks is the current
+// one, and nobody else is inside of it.
 static void
 before_fork(void)
 {

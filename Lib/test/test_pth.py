@@ -1935,17 +1935,33 @@ class ForkTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out, "0")
 
-    def test_the_child_has_no_pending_signals(self):
-        out = self.run_ok("""
-            import os, signal, threading, time, warnings
-            warnings.simplefilter('ignore')
-            calls = []
-            signal.signal(signal.SIGUSR1, lambda *args: calls.append(os.getpid()))
+    # A thread that calls a function while it blocks a signal that it was sent.
+    PENDING = """
+        import os, signal, sys, threading, time, warnings
+        warnings.simplefilter('ignore')
+        def with_pending_signal(function):
             blocked, sent = threading.Event(), threading.Event()
             def run():
                 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
                 blocked.set()
                 sent.wait()
+                function()
+            t = threading.Thread(target=run)
+            t.start()
+            blocked.wait()
+            signal.pthread_kill(t.ident, signal.SIGUSR1)
+            sent.set()
+            t.join()
+        """
+
+    def run_pending(self, code):
+        return self.run_ok(textwrap.dedent(self.PENDING) + textwrap.dedent(code))
+
+    def test_the_child_has_no_pending_signals(self):
+        out = self.run_pending("""
+            calls = []
+            signal.signal(signal.SIGUSR1, lambda *args: calls.append(os.getpid()))
+            def fork():
                 assert signal.sigpending() == {signal.SIGUSR1}
                 pid = os.fork()
                 if pid == 0:
@@ -1956,32 +1972,16 @@ class ForkTest(ScriptMixin, unittest.TestCase):
                 status = os.waitpid(pid, 0)[1]
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
                 print(status)
-            t = threading.Thread(target=run)
-            t.start()
-            blocked.wait()
-            signal.pthread_kill(t.ident, signal.SIGUSR1)
-            sent.set()
-            t.join()
+            with_pending_signal(fork)
             assert calls == [os.getpid()]
             """)
         self.assertEqual(out, "0")
 
     def test_a_program_that_a_thread_executes_has_its_pending_signals(self):
-        out = self.run_ok("""
-            import os, signal, sys, threading
+        out = self.run_pending("""
             show = "import signal; print(signal.sigpending() == {signal.SIGUSR1})"
-            blocked, sent = threading.Event(), threading.Event()
-            def run():
-                signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
-                blocked.set()
-                sent.wait()
-                os.execve(sys.executable, [sys.executable, "-c", show], os.environ)
-            t = threading.Thread(target=run)
-            t.start()
-            blocked.wait()
-            signal.pthread_kill(t.ident, signal.SIGUSR1)
-            sent.set()
-            t.join()
+            with_pending_signal(lambda: os.execve(
+                sys.executable, [sys.executable, "-c", show], os.environ))
             """)
         self.assertEqual(out, "True")
 
@@ -2559,7 +2559,7 @@ class StuckTest(ScriptMixin, unittest.TestCase):
         # Threads in such a call are in the way of others, which end, and have to
         # go: what is made again waits for the rest.
         out = self.run_stuck("""
-            import subprocess, sys
+            import functools, subprocess, sys
             # How late one wakes up on this machine meanwhile.
             watch = subprocess.Popen([sys.executable, "-c", '''if True:
                 import select, sys, time
@@ -2589,12 +2589,8 @@ class StuckTest(ScriptMixin, unittest.TestCase):
                 took.append(time.monotonic() - start)
             n = 400
             for _ in range(3):
-                threads = [threading.Thread(target=wait,
-                                            args=(calls[i % len(calls)],))
-                           for i in range(n)]
-                for t in threads:
-                    t.start()
-                join(threads)
+                join(start(*[functools.partial(wait, calls[i % len(calls)])
+                             for i in range(n)]))
             late = float(watch.communicate(b".")[0])
             assert len(took) == 3 * n
             assert min(took) > 0.299, min(took)
