@@ -49,7 +49,7 @@ _PyPth_LookForGo(void)
     uint64_t loads = _PyPth_CountLoads();
     if (loads != 0 && _Py_atomic_load_uint64_relaxed(&known) != loads) {
         if (dl_iterate_phdr(is_go, NULL)) {
-            _PyPth_has_go = 1;
+            _PyPth_has_go = _PyPth_all_alone = 1;
         }
         _Py_atomic_store_uint64_relaxed(&known, loads);
     }

@@ -96,6 +96,9 @@ typedef struct _PyPth_thread {
     uint64_t kmask;               // the signal mask of that, as we know it
     struct _PyPth_thread *alt_owner;  // whose alternate stack it has
     struct _PyPth_thread *ran;    // who has run on it last, and has not left it
+    struct _PyPth_thread *counts_for;     // who uses its processor time, of which
+    PyTime_t given;               // so much was given to threads (pth_cputime.c)
+    PyTime_t used;                // how much the thread has used, in nanoseconds
 
     /* The scheduler's view (pth_wait.c) */
     pth_t pth;                    // NULL: Pth has not seen it yet
@@ -318,6 +321,10 @@ extern void _PyPth_AwaitArrivals(void);
 // that.  If the call sets something for it, to `stay` there: nobody else shall
 // run with that.
 extern void _PyPth_ToOwnKernel(int stay);
+// It does so, and stays.  Locked.
+extern void _PyPth_GoAlone(_PyPth_thread *self);
+// So does each thread from now on, when it takes or drops its GIL.
+extern char _PyPth_all_alone;
 // The kernel thread that the thread runs on, if it runs.
 static inline _PyPth_thread *
 _PyPth_KernelOf(_PyPth_thread *thread)
@@ -357,11 +364,14 @@ extern void _PyPth_FreeStub(char *stack);
 extern void _PyPth_ForgetKernels(_PyPth_thread *self);
 // In that of a thread that Pth does not schedule.
 extern void _PyPth_ForgetCarrier(void);
+// syscall() of the C library, which a program calls by way of ours.
+extern long (*_PyPth_Sys)(long number, ...);
 extern long _PyPth_Futex(int *word, int op, int value,
                          const struct timespec *timeout);
 extern void _PyPth_WakeKernel(_PyPth_kernel *k);
-// What the kernel says of a kernel thread: the file `what` of its directory in
-// proc(5), as a string of less than `size` bytes; "" if there is none.
+// A file of proc(5), as a string of less than `size` bytes; "" if there is none.
+extern void _PyPth_ReadProc(const char *name, char *buf, size_t size);
+// What the kernel says of a kernel thread: the file `what` of its directory there.
 extern void _PyPth_ReadTask(pid_t tid, const char *what, char *buf,
                             size_t size);
 // A clock for short times.
@@ -403,6 +413,26 @@ extern void _PyPth_AddRecord(_PyPth_thread *thread);
 extern uint64_t _PyPth_CountLoads(void);
 // Free the record of a thread that has ended.
 extern void _PyPth_FreeThread(_PyPth_thread *thread);
+
+/* pth_cputime.c */
+
+// What the kernel thread has used since the last time is its user's, and `next`
+// uses it from now on.  Locked.
+extern void _PyPth_Count(_PyPth_thread *kernel, _PyPth_thread *next);
+// The carrier comes to `thread`.  Locked.
+extern char _PyPth_counts_all;    // somebody has asked for the time of a thread
+extern char _PyPth_counts_once;   // nobody has looked at the carrier for long
+static inline void
+_PyPth_CountForNext(_PyPth_thread *thread)
+{
+    if (_PyPth_counts_all | _PyPth_counts_once) {
+        _PyPth_counts_once = 0;
+        _PyPth_Count(_PyPth_carrier, thread);
+    }
+    else {
+        _PyPth_carrier->counts_for = thread;
+    }
+}
 
 /* pth_go.c */
 

@@ -40,6 +40,7 @@ _PyPth_WakeMonitor(void)
     if (_PyPth_monitor_sleeps
         && _Py_atomic_exchange_int((int *)&_PyPth_monitor_sleeps, 0) != 0)
     {
+        _PyPth_counts_once = 1;
         _PyPth_SendSignal(monitor_tid, _PyPth_INTERRUPT);
     }
 }
@@ -135,6 +136,7 @@ look(void)
     if (stuck && thread->nogil) {
         _PyPth_NoteCurrent();
     }
+    _PyPth_Count(_PyPth_carrier, _PyPth_carrier->counts_for);
     brisk = (_PyPth_entries - seen_entries >= CALM_ENTRIES);
     note_slice(thread, t);
     _PyPth_CollectSignals();
@@ -214,7 +216,7 @@ static void
 sleep_ns(long ns)
 {
     struct timespec ts = {0, ns};
-    (void)syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &ts, NULL);
+    (void)_PyPth_Sys(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &ts, NULL);
 }
 
 // From one look to the next, in the common case.
@@ -241,8 +243,8 @@ rest(long ns)
     came = (left < ns);
     if (left > 0) {
         struct timespec ts = {0, (long)left};
-        came |= syscall(SYS_ppoll, fds, nfds, &ts, NULL,
-                        (size_t)(_NSIG / 8)) != 0;
+        came |= _PyPth_Sys(SYS_ppoll, fds, nfds, &ts, NULL,
+                           (size_t)(_NSIG / 8)) != 0;
     }
 }
 
@@ -254,8 +256,8 @@ sleep_until_told(struct pollfd *fds, nfds_t nfds, PyTime_t ns)
     struct timespec ts;
     _PyTime_AsTimespec_clamp(ns, &ts);
     uint64_t mask = _PyPth_AllOtherSignals();
-    return syscall(SYS_ppoll, fds, nfds, ns != _PyPth_FOREVER ? &ts : NULL,
-                   &mask, sizeof(mask)) != 0;
+    return _PyPth_Sys(SYS_ppoll, fds, nfds, ns != _PyPth_FOREVER ? &ts : NULL,
+                      &mask, sizeof(mask)) != 0;
 }
 
 static void
@@ -285,7 +287,7 @@ static void *
 watch(void *Py_UNUSED(arg))
 {
     (void)pthread_setname_np(pthread_self(), "pth-monitor");
-    monitor_tid = (pid_t)syscall(SYS_gettid);
+    monitor_tid = (pid_t)_PyPth_Sys(SYS_gettid);
     measure_clock();
     int quiet = 0;
     for (;;) {

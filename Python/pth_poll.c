@@ -218,8 +218,8 @@ sys_epoll_pwait2(struct epoll_event *events, int maxevents,
                  volatile struct timespec *timeout, const sigset_t *mask)
 {
 #ifdef SYS_epoll_pwait2
-    return (int)syscall(SYS_epoll_pwait2, epfd, events, maxevents, timeout,
-                        mask, (size_t)(_NSIG / 8));
+    return (int)_PyPth_Sys(SYS_epoll_pwait2, epfd, events, maxevents, timeout,
+                           mask, (size_t)(_NSIG / 8));
 #else
     errno = ENOSYS;
     return -1;
@@ -516,16 +516,16 @@ take_events(volatile struct timespec *timeout, const sigset_t *mask)
         }
         else {
             // Not the mapped epoll_wait().
-            found = (int)syscall(SYS_epoll_pwait, epfd, events,
-                                 Py_ARRAY_LENGTH(events), 0, NULL,
-                                 (size_t)(_NSIG / 8));
+            found = (int)_PyPth_Sys(SYS_epoll_pwait, epfd, events,
+                                    Py_ARRAY_LENGTH(events), 0, NULL,
+                                    (size_t)(_NSIG / 8));
         }
         for (int i = 0; i < found; i++) {
             uint64_t data = events[i].data.u64;
             if (fd_event((int)(uint32_t)data, (uint32_t)(data >> 32),
                          events[i].events) < 0)
             {
-                (void)syscall(SYS_close, epfd);
+                (void)_PyPth_Sys(SYS_close, epfd);
                 lose_set();
                 return;
             }
@@ -545,8 +545,8 @@ static int
 sys_ppoll(struct pollfd *fds, nfds_t nfds, volatile struct timespec *timeout,
           const sigset_t *mask)
 {
-    return (int)syscall(SYS_ppoll, fds, nfds, timeout, mask,
-                        (size_t)(_NSIG / 8));
+    return (int)_PyPth_Sys(SYS_ppoll, fds, nfds, timeout, mask,
+                           (size_t)(_NSIG / 8));
 }
 
 static void
@@ -749,7 +749,7 @@ _PyPth_ForgetFds(void)
     memset(by_fd, 0, by_fd_size * sizeof(*by_fd));
     if (epfd >= 0) {
         // It is the parent's, too, and knows the parent's files.
-        (void)syscall(SYS_close, epfd);
+        (void)_PyPth_Sys(SYS_close, epfd);
         epfd = -1;
     }
 }

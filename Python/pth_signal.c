@@ -73,7 +73,7 @@ standby_handler(int Py_UNUSED(signum), siginfo_t *Py_UNUSED(info),
                 void *context)
 {
     int err = errno;
-    pid_t tid = (pid_t)syscall(SYS_gettid);
+    pid_t tid = (pid_t)_PyPth_Sys(SYS_gettid);
     if (_PyPth_IsKicked(tid)) {
         _PyPth_Kicked();
     }
@@ -102,7 +102,7 @@ send_standby(pid_t tid)
                : sa.sa_handler == SIG_DFL
                  && set_handler(STANDBY, standby_handler, NULL) == 0;
     if (ours) {
-        (void)syscall(SYS_tgkill, getpid(), tid, STANDBY);
+        (void)_PyPth_Sys(SYS_tgkill, getpid(), tid, STANDBY);
     }
 }
 
@@ -145,8 +145,8 @@ _PyPth_SendSignal(pid_t tid, _PyPth_thread *kernel)
     info.si_uid = getuid();
     info.si_value.sival_ptr = kernel;
     int err = errno;
-    if (syscall(SYS_rt_tgsigqueueinfo, info.si_pid, tid, _PyPth_SIGNAL,
-                &info) != 0
+    if (_PyPth_Sys(SYS_rt_tgsigqueueinfo, info.si_pid, tid, _PyPth_SIGNAL,
+                   &info) != 0
         && errno == EAGAIN)
     {
         send_standby(tid);
@@ -178,11 +178,12 @@ uint64_t
 _PyPth_GetSignalMask(void)
 {
     uint64_t mask = 0, ours = PTH_SIGNAL_BIT(_PyPth_SIGNAL);
-    (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &mask, sizeof(mask));
+    (void)_PyPth_Sys(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &mask,
+                     sizeof(mask));
     if ((mask & ours) && have_handler) {
         // As a thread inherits it from one that blocks all signals, for example.
-        (void)syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &ours, NULL,
-                      sizeof(ours));
+        (void)_PyPth_Sys(SYS_rt_sigprocmask, SIG_UNBLOCK, &ours, NULL,
+                         sizeof(ours));
         mask &= ~ours;
     }
     return mask;
@@ -235,7 +236,7 @@ send_signal(_PyPth_thread *thread, pid_t tid, int signum,
 {
     pid_t pid = getpid();
     if (info == NULL) {
-        return syscall(SYS_tgkill, pid, tid, signum) == 0 ? 0 : errno;
+        return _PyPth_Sys(SYS_tgkill, pid, tid, signum) == 0 ? 0 : errno;
     }
     struct sigaction sa;
     if (!(thread->sigmask & PTH_SIGNAL_BIT(signum))
@@ -247,7 +248,7 @@ send_signal(_PyPth_thread *thread, pid_t tid, int signum,
     }
     siginfo_t sent = *info;
     if (info->si_code >= 0
-        || (info->si_code == SI_TKILL && tid != (pid_t)syscall(SYS_gettid)))
+        || (info->si_code == SI_TKILL && tid != (pid_t)_PyPth_Sys(SYS_gettid)))
     {
         originals[signum] = *info;
         original_for[signum] = thread;
@@ -257,7 +258,7 @@ send_signal(_PyPth_thread *thread, pid_t tid, int signum,
         sent.si_pid = pid;
         sent.si_value.sival_ptr = &originals[signum];
     }
-    return syscall(SYS_rt_tgsigqueueinfo, pid, tid, signum, &sent) == 0
+    return _PyPth_Sys(SYS_rt_tgsigqueueinfo, pid, tid, signum, &sent) == 0
            ? 0 : errno;
 }
 
@@ -303,7 +304,7 @@ _PyPth_DeliverPending(_PyPth_thread *self)
             continue;
         }
         // Out on its own kernel thread or not: this is where it runs.
-        (void)send_signal(self, (pid_t)syscall(SYS_gettid), signum,
+        (void)send_signal(self, (pid_t)_PyPth_Sys(SYS_gettid), signum,
                           known ? &info : NULL);
     }
 }
@@ -317,7 +318,7 @@ _PyPth_TakeFromHome(_PyPth_thread *self)
         uint64_t bit = PTH_SIGNAL_BIT(signum);
         // It may have been taken; the kernel gives its own before the process's.
         if ((self->waits_at_home & bit)
-            && syscall(SYS_rt_sigtimedwait, &bit, &info, &zero, sizeof(bit))
+            && _PyPth_Sys(SYS_rt_sigtimedwait, &bit, &info, &zero, sizeof(bit))
                == signum)
         {
             (void)_PyPth_GetOriginalInfo(signum, &info);
@@ -584,7 +585,7 @@ _PyPth_SendDeferred(void)
         _Py_atomic_store_int(&deferred[signum].state, FREE);
         if (thread == NULL) {
             // It waits in the kernel.
-            (void)syscall(SYS_rt_sigqueueinfo, getpid(), signum, &info);
+            (void)_PyPth_Sys(SYS_rt_sigqueueinfo, getpid(), signum, &info);
         }
         else if (thread == _PyPth_self && thread == _PyPth_after
                  && !_PyPth_IsBlocked(thread))
@@ -664,13 +665,13 @@ _PyPth_CollectSignals(void)
     // The monitor blocks all, so this tells all that wait for the process.
     uint64_t pending = 0, blocked;
     memcpy(&blocked, shared, sizeof(blocked));
-    (void)syscall(SYS_rt_sigpending, &pending, sizeof(pending));
+    (void)_PyPth_Sys(SYS_rt_sigpending, &pending, sizeof(pending));
     pending &= ~blocked & ~PTH_SIGNAL_BIT(_PyPth_SIGNAL);
     siginfo_t info;
     struct timespec zero = {0, 0};
     while (pending != 0) {
-        int signum = (int)syscall(SYS_rt_sigtimedwait, &pending, &info, &zero,
-                                  sizeof(pending));
+        int signum = (int)_PyPth_Sys(SYS_rt_sigtimedwait, &pending, &info,
+                                     &zero, sizeof(pending));
         if (signum <= 0) {
             break;
         }

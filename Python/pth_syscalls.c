@@ -10,8 +10,8 @@
 //
 // Who must not switch gets the plain call, see can_switch().
 //
-//   Python/pth_syscalls.c    what all of them need, Pth's own calls, and what
-//                            the kernel would answer for its own thread
+//   Python/pth_syscalls.c    what all of them need, Pth's own calls, and those
+//                            about signals
 //   Python/pth_sys_poll.c    poll(), select(), epoll_wait()
 //   Python/pth_sys_socket.c  sockets
 //   Python/pth_sys_file.c    read() and write()
@@ -23,14 +23,11 @@
 #include "pth_syscalls.h"
 
 #include <gnu/libc-version.h>     // gnu_get_libc_version()
-#include <grp.h>                  // setgroups()
-#include <linux/prctl.h>          // PR_SET_NAME
 #include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>                // snprintf()
 #include <sys/epoll.h>            // epoll_pwait()
-#include <sys/resource.h>         // setpriority()
+#include <sys/resource.h>         // getrlimit()
 #include <sys/select.h>
 #include <sys/syscall.h>
 
@@ -411,33 +408,7 @@ pthread_exit(void *value)
 }
 
 
-/* Calls about the kernel thread of the calling thread. */
-
-// OWN: it has to be its own one.  STAY: and what is set holds from now on.
-#define OWN _PyPth_ToOwnKernel(0)
-#define STAY _PyPth_ToOwnKernel(1)
-#define ON_OWN(prepare, type, name, params, args)               \
-    DECLARE_REAL(name)                                          \
-    MAPPED type                                                 \
-    name params                                                 \
-    {                                                           \
-        prepare;                                                \
-        return real(name) args;                                 \
-    }
-
-// The C library has all kernel threads make these, the caller's first.
-ON_OWN(OWN, int, setuid, (uid_t id), (id))
-ON_OWN(OWN, int, setgid, (gid_t id), (id))
-ON_OWN(OWN, int, seteuid, (uid_t id), (id))
-ON_OWN(OWN, int, setegid, (gid_t id), (id))
-ON_OWN(OWN, int, setreuid, (uid_t ruid, uid_t euid), (ruid, euid))
-ON_OWN(OWN, int, setregid, (gid_t rgid, gid_t egid), (rgid, egid))
-ON_OWN(OWN, int, setresuid, (uid_t ruid, uid_t euid, uid_t suid),
-       (ruid, euid, suid))
-ON_OWN(OWN, int, setresgid, (gid_t rgid, gid_t egid, gid_t sgid),
-       (rgid, egid, sgid))
-ON_OWN(OWN, int, setgroups, (size_t n, const gid_t *groups), (n, groups))
-ON_OWN(OWN, int, initgroups, (const char *user, gid_t group), (user, group))
+/* Waiting for signals. */
 
 // What is sent to a thread, and what it lets through, the kernel knows on the
 // thread's own kernel thread alone.
@@ -534,206 +505,6 @@ __ppoll_chk(struct pollfd *fds, nfds_t nfds, const struct timespec *timeout,
     }
     return ppoll(fds, nfds, timeout, mask);
 }
-
-// Is it the calling thread's?  They also take its native ID.
-static inline int
-is_own(pid_t tid)
-{
-    return tid == 0 || (_PyPth_self != NULL && tid == _PyPth_self->tid);
-}
-#define STAY_IF(own)                                            \
-    if (own) {                                                  \
-        STAY;                                                   \
-    }
-#define STAY_IF_OWN(tid) STAY_IF(is_own(tid))
-
-ON_OWN(STAY_IF_OWN(tid), int, sched_setaffinity,
-       (pid_t tid, size_t size, const cpu_set_t *set), (tid, size, set))
-ON_OWN(STAY_IF_OWN(tid), int, sched_setscheduler,
-       (pid_t tid, int policy, const struct sched_param *param),
-       (tid, policy, param))
-ON_OWN(STAY_IF_OWN(tid), int, sched_setparam,
-       (pid_t tid, const struct sched_param *param), (tid, param))
-ON_OWN(STAY_IF(which == PRIO_PROCESS && is_own((pid_t)who)), int, setpriority,
-       (__priority_which_t which, id_t who, int value), (which, who, value))
-ON_OWN(STAY, int, nice, (int change), (change))
-ON_OWN(STAY, int, unshare, (int flags), (flags))
-ON_OWN(STAY, int, setns, (int fd, int type), (fd, type))
-ON_OWN(STAY_IF(pthread_equal(thread, pthread_self())), int,
-       pthread_setaffinity_np,
-       (pthread_t thread, size_t size, const cpu_set_t *set),
-       (thread, size, set))
-ON_OWN(STAY_IF(pthread_equal(thread, pthread_self())), int,
-       pthread_setschedparam,
-       (pthread_t thread, int policy, const struct sched_param *param),
-       (thread, policy, param))
-
-#ifndef PR_SET_VMA                // Linux 5.17
-#  define PR_SET_VMA 0x53564d41
-#endif
-
-// <sys/prctl.h> has it with "...", which cannot be handed on.
-extern int prctl(int op, unsigned long a, unsigned long b, unsigned long c,
-                 unsigned long d);
-DECLARE_REAL(prctl)
-
-MAPPED int
-prctl(int op, unsigned long a, unsigned long b, unsigned long c,
-      unsigned long d)
-{
-    switch (op) {
-    case PR_SET_NAME: {
-        OWN;
-        int result = real(prctl)(op, a, b, c, d);
-        if (result == 0) {
-            _PyPth_Renamed((unsigned long)pthread_self(), (const char *)a);
-        }
-        return result;
-    }
-    // These only ask.
-    case PR_GET_PDEATHSIG: case PR_GET_DUMPABLE: case PR_GET_KEEPCAPS:
-    case PR_GET_TIMING: case PR_GET_NAME: case PR_GET_SECCOMP:
-    case PR_CAPBSET_READ: case PR_GET_SECUREBITS: case PR_GET_TIMERSLACK:
-    case PR_GET_CHILD_SUBREAPER: case PR_GET_NO_NEW_PRIVS:
-    case PR_GET_THP_DISABLE:
-        OWN;
-        break;
-    // These are about the process, and allocators make some of them.
-    case PR_SET_DUMPABLE: case PR_SET_PTRACER: case PR_SET_MM:
-    case PR_SET_VMA: case PR_SET_CHILD_SUBREAPER: case PR_SET_THP_DISABLE:
-        break;
-    default:
-        STAY;
-    }
-    return real(prctl)(op, a, b, c, d);
-}
-
-MAPPED pid_t
-gettid(void)
-{
-    if (_PyPth_self != NULL && !_PyPth_vforked) {
-        return _PyPth_self->tid;
-    }
-    return (pid_t)syscall(SYS_gettid);
-}
-
-
-/* The name of a thread: the C library asks for the calling thread's by prctl(),
-   which is that of the kernel thread that runs it. */
-
-DECLARE_REAL(pthread_setname_np)
-DECLARE_REAL(pthread_getname_np)
-
-// The ID of the thread's own kernel thread, if it is the calling thread and another
-// kernel thread runs it, or 0.
-static pid_t
-own_tid_elsewhere(pthread_t thread)
-{
-    return _PyPth_self != NULL && pthread_equal(thread, pthread_self())
-           && (pid_t)syscall(SYS_gettid) != _PyPth_self->tid
-           ? _PyPth_self->tid : 0;
-}
-
-MAPPED int
-pthread_setname_np(pthread_t thread, const char *name)
-{
-    pid_t tid = strlen(name) < PTH_NAME ? own_tid_elsewhere(thread) : 0;
-    int err = tid != 0 ? _PyPth_WriteName(tid, name)
-                       : real(pthread_setname_np)(thread, name);
-    if (err == 0) {
-        _PyPth_Renamed((unsigned long)thread, name);
-    }
-    return err;
-}
-
-MAPPED int
-pthread_getname_np(pthread_t thread, char *buf, size_t len)
-{
-    pid_t tid = len >= PTH_NAME ? own_tid_elsewhere(thread) : 0;
-    if (tid == 0) {
-        return real(pthread_getname_np)(thread, buf, len);
-    }
-    return _PyPth_ReadName(tid, buf);
-}
-
-
-/* vfork(): what is noted here, the child sees, too, for it runs in its parent's
-   memory. */
-
-#ifdef _Py_ADDRESS_SANITIZER
-// Its own vfork() would hide from us who runs in whose memory.
-__attribute__((visibility("default"))) pid_t
-vfork(void)
-{
-    return fork();
-}
-#else
-static _Py_thread_local void *vfork_return;
-
-// Called by vfork() in pth_machine.h with the address to return to.  Return the
-// C library's own function.
-__attribute__((visibility("hidden"))) void *
-_PyPth_BeforeVfork(void *address)
-{
-    static void *func = NULL;
-    if (func == NULL) {
-        func = _PyPth_NextDefinition("vfork", NULL);
-    }
-    vfork_return = address;
-    _PyPth_vforked = 1;
-    return func;
-}
-
-// Called with its result, in the child and then in the parent.
-__attribute__((visibility("hidden"))) void *
-_PyPth_AfterVfork(int result)
-{
-    if (result != 0) {
-        _PyPth_vforked = 0;
-    }
-    return vfork_return;
-}
-#endif
-
-
-/* Children that no handler of pthread_atfork() is called for.  They are of other
-   kernel threads than the backend knows of, in their parent's memory or in a copy
-   in which it may be locked: all their calls are plain ones. */
-
-DECLARE_REAL(clone)
-
-MAPPED int
-clone(int (*func)(void *), void *stack, int flags, void *arg, ...)
-{
-    va_list args;
-    va_start(args, arg);
-    pid_t *parent_tid = va_arg(args, pid_t *);
-    void *tls = va_arg(args, void *);
-    pid_t *child_tid = va_arg(args, pid_t *);
-    va_end(args);
-    char before = _PyPth_vforked;
-    if (!(flags & (CLONE_THREAD | CLONE_SETTLS))) {
-        _PyPth_vforked = 1;
-    }
-    int pid = real(clone)(func, stack, flags, arg, parent_tid, tls, child_tid);
-    _PyPth_vforked = before;
-    return pid;
-}
-
-// Since glibc 2.34.
-extern pid_t _Fork(void);
-DECLARE_REAL(_Fork)
-
-MAPPED pid_t
-_Fork(void)
-{
-    pid_t pid = real(_Fork)();
-    if (pid == 0) {
-        _PyPth_vforked = 1;
-    }
-    return pid;
-}
-
 
 /* The pipe of stock Pth */
 

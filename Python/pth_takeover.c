@@ -147,7 +147,7 @@ _PyPth_LockSlowly(void)
     while (!lock_at_once()) {
         if (yields > 0) {
             yields--;
-            (void)syscall(SYS_sched_yield);
+            (void)_PyPth_Sys(SYS_sched_yield);
         }
         else if (sleep_for_lock()) {
             break;
@@ -176,7 +176,7 @@ long
 _PyPth_Futex(int *word, int op, int value, const struct timespec *timeout)
 {
     int err = errno;
-    long result = syscall(SYS_futex, word, op, value, timeout, NULL, 0);
+    long result = _PyPth_Sys(SYS_futex, word, op, value, timeout, NULL, 0);
     if (result < 0) {
         result = -errno;
         errno = err;
@@ -192,18 +192,24 @@ _PyPth_WakeKernel(_PyPth_kernel *k)
 }
 
 void
+_PyPth_ReadProc(const char *name, char *buf, size_t size)
+{
+    ssize_t n = 0;
+    int fd = (int)_PyPth_Sys(SYS_openat, AT_FDCWD, name, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        n = _PyPth_Sys(SYS_read, fd, buf, size - 1);
+        (void)_PyPth_Sys(SYS_close, fd);
+    }
+    buf[n > 0 ? n : 0] = '\0';
+}
+
+void
 _PyPth_ReadTask(pid_t tid, const char *what, char *buf, size_t size)
 {
     char name[64];
     (void)snprintf(name, sizeof(name), "/proc/self/task/%d/%s", (int)tid,
                    what);
-    ssize_t n = 0;
-    int fd = (int)syscall(SYS_openat, AT_FDCWD, name, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        n = syscall(SYS_read, fd, buf, size - 1);
-        (void)syscall(SYS_close, fd);
-    }
-    buf[n > 0 ? n : 0] = '\0';
+    _PyPth_ReadProc(name, buf, size);
 }
 
 uint64_t
@@ -227,8 +233,8 @@ _PyPth_LeaveRseq(void)
         char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
         // 1: RSEQ_FLAG_UNREGISTER.  32: what the C library has registered, or
         // what the kernel knows if that is more.
-        if (syscall(SYS_rseq, area, 32, 1, RSEQ_SIGNATURE) != 0) {
-            (void)syscall(SYS_rseq, area, __rseq_size, 1, RSEQ_SIGNATURE);
+        if (_PyPth_Sys(SYS_rseq, area, 32, 1, RSEQ_SIGNATURE) != 0) {
+            (void)_PyPth_Sys(SYS_rseq, area, __rseq_size, 1, RSEQ_SIGNATURE);
         }
         errno = err;
     }
@@ -240,13 +246,13 @@ _PyPth_InitKernel(_PyPth_thread *self)
 {
     self->tp = self->k.tp = __builtin_thread_pointer();
     self->lends_tp = self->tp_with = self;
-    self->tid = (pid_t)syscall(SYS_gettid);
+    self->tid = (pid_t)_PyPth_Sys(SYS_gettid);
     self->pthread = pthread_self();
     self->timer = -1;
     self->kmask = self->sigmask = _PyPth_GetSignalMask();
     self->has_altstack = 0;
     self->alt_owner = NULL;
-    self->ran = self;
+    self->ran = self->counts_for = self;
     _PyPth_self = self;
 }
 
@@ -255,8 +261,8 @@ _PyPth_SetKernelMask(_PyPth_thread *kernel, uint64_t mask)
 {
     if (kernel->kmask != mask) {
         kernel->kmask = mask;
-        (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL,
-                      sizeof(mask));
+        (void)_PyPth_Sys(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL,
+                         sizeof(mask));
     }
 }
 
@@ -478,7 +484,7 @@ static void
 handle_setxid(int signum, siginfo_t *info, void *context)
 {
     void *tp = __builtin_thread_pointer(), *own = tp;
-    pid_t tid = (pid_t)syscall(SYS_gettid);
+    pid_t tid = (pid_t)_PyPth_Sys(SYS_gettid);
     for (_PyPth_thread *t = _Py_atomic_load_ptr(&_PyPth_records);
          t != NULL; t = t->record_next)
     {
@@ -500,13 +506,23 @@ wrap_setxid(void)
         return;
     }
     setxid_wrapped = 1;
-    if (syscall(SYS_rt_sigaction, SIGSETXID, NULL, &setxid_action, 8) == 0
+    if (_PyPth_Sys(SYS_rt_sigaction, SIGSETXID, NULL, &setxid_action, 8) == 0
         && (setxid_action.flags & SA_SIGINFO))
     {
         setxid_handler = setxid_action.handler;
         setxid_action.handler = handle_setxid;
-        (void)syscall(SYS_rt_sigaction, SIGSETXID, &setxid_action, NULL, 8);
+        (void)_PyPth_Sys(SYS_rt_sigaction, SIGSETXID, &setxid_action, NULL, 8);
     }
+}
+
+char _PyPth_all_alone = 0;
+
+void
+_PyPth_GoAlone(_PyPth_thread *self)
+{
+    _PyPth_GoHome(self);
+    self->alone = 1;
+    self->pooled = 0;
 }
 
 void
@@ -519,9 +535,7 @@ _PyPth_ToOwnKernel(int stay)
     _PyPth_Lock();
     // All that is started later inherits what the only kernel thread has.
     if (stay && (self != _PyPth_first || has_spare)) {
-        _PyPth_GoHome(self);
-        self->alone = 1;
-        self->pooled = 0;
+        _PyPth_GoAlone(self);
     }
     else if (!_PyPth_IsCurrent() || _PyPth_carrier != self) {
         _PyPth_GoHome(self);
@@ -536,7 +550,7 @@ run_spare(void *Py_UNUSED(arg))
     static char park[16 * 1024];
     static void *scrap;
     strcpy(spare.name, "pth-spare");
-    (void)syscall(SYS_prctl, PR_SET_NAME, spare.name, 0, 0, 0);
+    (void)_PyPth_Sys(SYS_prctl, PR_SET_NAME, spare.name, 0, 0, 0);
     _PyPth_LeaveRseq();
     _PyPth_InitKernel(&spare);
     spare.k.park_sp = (void *)((uintptr_t)(park + sizeof(park))
@@ -634,6 +648,9 @@ _PyPth_CheckState(_PyPth_thread *thread)
     // A thread pointer is used by one kernel thread.
     assert(kernel->k.tp == kernel->lends_tp->tp);
     assert(kernel->lends_tp->tp_with == kernel);
+    // One that is parked uses no processor.
+    assert(thread->busy == 1 || thread == _PyPth_carrier
+           || thread->counts_for == thread);
     // The carrier runs nobody who is out.
     assert(_PyPth_after == _PyPth_VACANT || _PyPth_carrier->busy != 1);
 }
@@ -695,6 +712,9 @@ set_on(_PyPth_thread *thread, _PyPth_thread *on)
     thread->on = on;
     on->busy = 1;
     give_tp(on, thread);
+    if (on->counts_for != thread) {
+        _PyPth_Count(on, thread);
+    }
     if (on != thread) {
         watch_guest(on);
         _PyPth_TellMonitor();
@@ -706,6 +726,7 @@ static void
 set_off(_PyPth_thread *kernel)
 {
     kernel->busy = 0;
+    _PyPth_Count(kernel, kernel);
     if (kernel == _PyPth_first) {
         // It takes signals, for its own thread.
         give_tp(kernel, kernel);
@@ -757,6 +778,7 @@ move_to_first(void **save)
 {
     _PyPth_thread *old = _PyPth_carrier;
     _PyPth_carrier = _PyPth_first;
+    _PyPth_Count(old, old);
     quiet_kernel(old);
     _PyPth_Park(save, &old->k, &_PyPth_first->k, NULL, NULL);
 }
@@ -788,6 +810,7 @@ _PyPth_Arrived(_PyPth_thread *self)
         _PyPth_carrier->ran = self;
     }
     _PyPth_SetKernelMask(_PyPth_carrier, self->sigmask);
+    _PyPth_CountForNext(self);
     if (self->pending != 0) {
         self->deliver = 1;
     }
@@ -811,6 +834,7 @@ _PyPth_RunOn(_PyPth_thread *thread)
     }
     _PyPth_SetAltstack(_PyPth_carrier, thread);
     _PyPth_SetKernelMask(_PyPth_carrier, thread->sigmask);
+    _PyPth_CountForNext(thread);
     _PyPth_Switch(&scrap, thread->sp, thread->tp, NULL);
     Py_UNREACHABLE();
 }
@@ -905,6 +929,7 @@ static void
 leave_carrier(_PyPth_thread *self, _PyPth_thread *on, char *stub)
 {
     leave_altstack(_PyPth_carrier);
+    _PyPth_Count(_PyPth_carrier, _PyPth_carrier);
     set_out(self, on, stub);
     _PyPth_CheckState(self);
     _PyPth_Switch(&on->k.sp, stub_context(stub), _PyPth_carrier->k.tp,
@@ -1432,12 +1457,12 @@ back_off(int tries)
         _PyPth_Pause();
     }
     else if (tries < 1000) {
-        (void)syscall(SYS_sched_yield);
+        (void)_PyPth_Sys(SYS_sched_yield);
     }
     else {
         // A real-time thread yields to its like only (sched(7)).
         struct timespec ts = {0, 50000};
-        (void)syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &ts, NULL);
+        (void)_PyPth_Sys(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &ts, NULL);
     }
 }
 
@@ -1536,7 +1561,8 @@ _PyPth_FinishIdle(void)
         uint64_t mask = _PyPth_AllOtherSignals();
         while (!kick_came) {
             struct timespec timeout = ms;
-            (void)syscall(SYS_ppoll, NULL, 0, &timeout, &mask, sizeof(mask));
+            (void)_PyPth_Sys(SYS_ppoll, NULL, 0, &timeout, &mask,
+                             sizeof(mask));
         }
         kick_came = 0;
     }
@@ -1555,7 +1581,7 @@ _PyPth_AwaitArrivals(void)
     while (_PyPth_arriving > 0 && !_PyPth_AnyWoken()
            && _PyPth_Ticks() - start < 200 * _PyPth_us_ticks)
     {
-        (void)syscall(SYS_sched_yield);
+        (void)_PyPth_Sys(SYS_sched_yield);
     }
     _PyPth_LockSlowly();
     _PyPth_after = _PyPth_current;
@@ -1607,7 +1633,7 @@ _PyPth_ForgetKernels(_PyPth_thread *self)
 {
     forget_others();
     vacant = NULL;
-    self->tid = (pid_t)syscall(SYS_gettid);
+    self->tid = (pid_t)_PyPth_Sys(SYS_gettid);
     self->k.go = 0;
     self->busy = 0;
     self->wants_own = 0;
@@ -1616,5 +1642,8 @@ _PyPth_ForgetKernels(_PyPth_thread *self)
     self->lends_tp = self->tp_with = self;
     self->kmask = self->sigmask;
     self->alt_owner = self->has_altstack ? self : NULL;
+    // As the kernel does (fork(2)).
+    self->counts_for = self;
+    self->given = self->used = 0;
     _PyPth_first = _PyPth_carrier = self;
 }

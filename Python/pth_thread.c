@@ -13,7 +13,6 @@
 #include <locale.h>               // uselocale()
 #include <sys/select.h>           // FD_SETSIZE
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>               // pipe2()
 
@@ -459,11 +458,20 @@ finish(_PyPth_thread *self)
 static int
 count_kernels(void)
 {
-    struct stat st;
-    // The directory counts the threads as its links, behind its own two
-    // (Linux, fs/proc/base.c, proc_task_getattr()).
-    return stat("/proc/self/task", &st) == 0
-           ? (int)st.st_nlink - 2 - _PyPth_nown_kernels - npooled : 0;
+    char stat[512];
+    int n = 0;
+    _PyPth_ReadProc("/proc/self/stat", stat, sizeof(stat));
+    // As warn_about_fork_with_threads() does (posixmodule.c): the 20th number, 18
+    // behind the name.  An emulator may have threads of its own, and say 0.
+    const char *rest = strrchr(stat, ')');
+    if (rest == NULL
+        || sscanf(rest, ") %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+                        "%*s %*s %*s %*s %*s %d", &n) != 1
+        || n == 0)
+    {
+        return 0;
+    }
+    return n - _PyPth_nown_kernels - npooled;
 }
 
 // The C library ends the process with its last thread (pthread_exit(3)), but
@@ -536,7 +544,7 @@ inherited_name(char name[PTH_NAME])
     }
     else {
         memset(name, 0, PTH_NAME);
-        (void)syscall(SYS_prctl, PR_GET_NAME, name, 0, 0, 0);
+        (void)_PyPth_Sys(SYS_prctl, PR_GET_NAME, name, 0, 0, 0);
     }
 }
 
@@ -548,13 +556,13 @@ access_name(pid_t tid, int flags, long number, void *buf, size_t size)
     int err = errno;
     char file[64];
     (void)snprintf(file, sizeof(file), "/proc/self/task/%d/comm", (int)tid);
-    int fd = (int)syscall(SYS_openat, AT_FDCWD, file, flags | O_CLOEXEC);
-    long result = fd < 0 ? -errno : syscall(number, fd, buf, size);
+    int fd = (int)_PyPth_Sys(SYS_openat, AT_FDCWD, file, flags | O_CLOEXEC);
+    long result = fd < 0 ? -errno : _PyPth_Sys(number, fd, buf, size);
     if (fd >= 0) {
         if (result < 0) {
             result = -errno;
         }
-        (void)syscall(SYS_close, fd);
+        (void)_PyPth_Sys(SYS_close, fd);
     }
     errno = err;
     return result;
@@ -643,7 +651,7 @@ run_thread(void *arg)
     _PyPth_InitKernel(self);
     _PyPth_LeaveRseq();
     if (self->misnamed) {
-        (void)syscall(SYS_prctl, PR_SET_NAME, self->name, 0, 0, 0);
+        (void)_PyPth_Sys(SYS_prctl, PR_SET_NAME, self->name, 0, 0, 0);
     }
     self->out = 1;
     self->on = self;
@@ -756,6 +764,7 @@ take_from_pool(void (*func)(void *), void *arg, struct _PyPth_job *job,
     }
     npooled--;
     list_remove(&finished, thread);
+    thread->used = 0;
     thread->func = func;
     thread->arg = arg;
     thread->job = job;
@@ -1021,7 +1030,7 @@ after_fork_in_child(void)
         self->alone = 0;
         self->all_next = self->all_prev = NULL;
         if (_PyPth_KernelOf(self) != self) {
-            (void)syscall(SYS_prctl, PR_SET_NAME, self->name, 0, 0, 0);
+            (void)_PyPth_Sys(SYS_prctl, PR_SET_NAME, self->name, 0, 0, 0);
         }
         _PyPth_MaskStale();
         _PyPth_ForgetKernels(self);

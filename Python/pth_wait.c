@@ -1004,6 +1004,10 @@ _PyPth_WakeAll(_PyPth_queue *queue)
 
 /* Time slices */
 
+// Whose turn it is, of those that compute, while somebody urgent goes before it.
+// Pth has put it behind the others of these, who send it on when they come first.
+static _PyPth_thread *gave_way;
+
 // The current thread, which has no GIL, lets others run.
 static void
 end_slice(_PyPth_thread *self)
@@ -1018,6 +1022,9 @@ end_slice(_PyPth_thread *self)
         self->computes = !self->asks;
         self->asks = 0;
     }
+    if (only_look) {
+        gave_way = self;
+    }
     if (can_run_woken()) {
         run_woken(self);
     }
@@ -1025,12 +1032,27 @@ end_slice(_PyPth_thread *self)
         run_ready(self, only_look ? last_urgent : NULL);
     }
     else {
+        gave_way = NULL;
         return;
     }
     // Back in turn.  Urgent threads may use up a slice without ever coming
     // here: waiting for the GIL, or in C.
-    while (nurgent > 0 && !turn_of_computing && _PyPth_slice_expired != 1) {
-        run_ready(self, last_urgent);
+    while (!turn_of_computing && _PyPth_slice_expired != 1) {
+        if (gave_way == NULL || !gave_way->counted) {
+            gave_way = self;
+        }
+        if (nurgent > 0) {
+            run_ready(self, last_urgent);
+        }
+        else if (gave_way != self) {
+            run_ready(self, gave_way);
+        }
+        else {
+            break;
+        }
+    }
+    if (gave_way == self) {
+        gave_way = NULL;
     }
     turn_of_computing = 0;
 }
@@ -1341,8 +1363,8 @@ _PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
         if (_PyPth_nthreads <= 1) {
             return;
         }
-        if (_PyPth_has_go && !self->alone) {
-            // It may be about to call Go.
+        if (_PyPth_all_alone && !self->alone) {
+            // It may be about to call what this is for.
             _PyPth_ToOwnKernel(1);
         }
         self->in_call = PTH_CALLS;
@@ -1427,6 +1449,10 @@ _PyPth_GILTaken(struct _gil_runtime_state *gil)
     }
     self->nogil = 0;
     end_call(self);
+    if (_PyPth_all_alone && !self->alone && _PyPth_CanLend()) {
+        // The same where it calls that with the GIL.
+        _PyPth_GoAlone(self);
+    }
 }
 
 /* Semaphores of the parking lot */
@@ -1493,7 +1519,7 @@ _PyPth_ForgetOthers(void)
     nready = 0;
     ncomputing = 0;
     nurgent = 0;
-    last_urgent = NULL;
+    last_urgent = gave_way = NULL;
     ntimers = 0;
     waited_gils = NULL;
     _PyPth_nwanting = 0;

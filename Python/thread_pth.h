@@ -5,7 +5,7 @@
 #include <limits.h>               // PTHREAD_STACK_MIN
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>          // syscall(SYS_gettid)
+#include <sys/syscall.h>          // _PyPth_Sys(SYS_gettid)
 #include <unistd.h>
 
 /* for safety, ensure a viable minimum stacksize, as thread_pthread.h */
@@ -117,7 +117,7 @@ PyThread_get_thread_native_id(void)
     if (_PyPth_self != NULL) {
         return (unsigned long)_PyPth_self->tid;
     }
-    return (unsigned long)syscall(SYS_gettid);
+    return (unsigned long)_PyPth_Sys(SYS_gettid);
 }
 #endif
 

@@ -15,8 +15,10 @@
 //   Python/pth_machine.h   the switch of stacks and thread pointers, and
 //   Python/pth_amd64.h, pth_arm64.h  its part for each machine
 //   Python/pth_wait.c      waiting and waking: queues, timers
+//   Python/pth_kernel_calls.c  calls about the kernel thread of the caller
 //   Python/pth_monitor.c   the watch: time slices, threads that are stuck
 //   Python/pth_context.c   the switch of a libpth without our patches
+//   Python/pth_cputime.c   the processor time of a thread
 //   Python/pth_go.c        libraries that are written in Go
 //   Python/pth_poll.c      the descriptors that threads wait for
 //   Python/pth_signal.c    signals for one thread, signal masks

@@ -738,6 +738,35 @@ class SliceTest(ScriptMixin, unittest.TestCase):
             wait_until(lambda: all(counts))
         self.assertTrue(all(counts))
 
+    def test_computing_in_c_beside_a_computing_and_a_napping_thread(self):
+        # Who naps goes first, each time, but not at the cost of one alone.
+        stop = []
+        naps = 0
+
+        def burn():
+            while not stop:
+                pass
+
+        def nap():
+            nonlocal naps
+            while not stop:
+                time.sleep(0.001)
+                naps += 1
+
+        threads = [threading.Thread(target=f) for f in (burn, nap)]
+        with threading_helper.start_threads(threads, lambda: stop.append(1)):
+            wait_until(lambda: naps > 0)
+            before = naps
+            def compute():
+                for _ in range(30):
+                    sum(range(50_000))
+            t = threading.Thread(target=compute)
+            t.start()
+            t.join()
+            after = naps
+        # 50 milliseconds each.
+        self.assertLess(after - before, 30 * 50)
+
     def test_a_computing_main_thread_lets_others_run(self):
         done = []
         t = threading.Thread(target=done.append, args=(1,))
@@ -2197,8 +2226,10 @@ class ForeignThreadTest(ScriptMixin, unittest.TestCase):
                 os.waitpid(pid, 0)
                 return len(caught)
             r, w = os.pipe()
+            native_ids = []
             @CALLBACK
             def callback(x):
+                native_ids.append(threading.get_native_id())
                 os.read(r, 1)
             for _ in range(2):
                 assert forks() == 0
@@ -2206,6 +2237,9 @@ class ForeignThreadTest(ScriptMixin, unittest.TestCase):
                 assert forks() == 1
                 os.write(w, b"x")
                 join(tid)
+                # The kernel says that it has ended just before it is gone.
+                while os.path.exists(f"/proc/self/task/{native_ids[-1]}"):
+                    time.sleep(0.001)
                 assert forks() == 0
                 t = threading.Thread(target=os.read, args=(r, 1))
                 t.start()

@@ -8,6 +8,7 @@ say what holds with any threads: they pass on stock CPython, too.
 
 import os
 import random
+import resource
 import select
 import signal
 import struct
@@ -19,6 +20,7 @@ import threading
 import time
 import tracemalloc
 import unittest
+import warnings
 
 import whole
 import whole_cxx
@@ -92,6 +94,7 @@ class IdentityTest(unittest.TestCase):
             self.assertTrue(inside)
             self.assertGreaterEqual(size, 1 << 20)
             self.assertTrue(os.path.exists(f"/proc/self/task/{native_id}"))
+            self.assertEqual(tid, native_id)
             os.setpriority(os.PRIO_PROCESS, native_id, 1)
             barrier.wait()
             return ident, native_id
@@ -129,6 +132,127 @@ class IdentityTest(unittest.TestCase):
                     for _ in range(5)]
 
         self.assertEqual(in_threads(check, 6), [[True] * 5] * 6)
+
+
+class TimeTest(unittest.TestCase):
+    """The processor time of a thread."""
+
+    @staticmethod
+    def compute(units):
+        for _ in range(units):
+            sum(range(50_000))
+            time.sleep(0)
+
+    @staticmethod
+    def from_rusage():
+        usage = resource.getrusage(resource.RUSAGE_THREAD)
+        return usage.ru_utime + usage.ru_stime
+
+    @staticmethod
+    def from_clock():
+        return time.clock_gettime(
+            time.pthread_getcpuclockid(threading.get_ident()))
+
+    def check_shares(self, ask, early):
+        """Threads that do more use more, and all that is used."""
+        def use(i):
+            start = ask() if early else 0
+            self.compute(20 << i)
+            return ask() - start
+
+        before = time.process_time()
+        used = in_threads(use, 4)
+        both = time.process_time() - before
+        for less, more in zip(used, used[1:]):
+            self.assertGreater(more, less * 1.2)
+        self.assertGreater(sum(used), both * 0.7)
+        self.assertLess(sum(used), both * 1.05)
+
+    def test_a_thread_has_what_it_has_used_itself(self):
+        for ask in time.thread_time, self.from_rusage, self.from_clock:
+            for early in True, False:
+                with self.subTest(ask=ask, early=early):
+                    self.check_shares(ask, early)
+
+    def test_before_anybody_has_asked(self):
+        # Hand-offs are not counted one by one until then.
+        code = """
+            import threading, time
+            def use(units):
+                for _ in range(units):
+                    sum(range(50_000))
+                used[units] = time.thread_time()
+            used = {}
+            threads = [threading.Thread(target=use, args=(n,)) for n in (100, 400)]
+            start = time.process_time()
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+            both = time.process_time() - start
+            print(used[400] > 2 * used[100], used[400] < 8 * used[100],
+                  0.7 < (used[100] + used[400]) / both < 1.05)
+            """
+        self.assertEqual(run(code), (0, "True True True\n"))
+
+    def test_one_that_waits_has_used_nothing(self):
+        with Others():
+            time.sleep(0.3)
+            self.assertEqual(
+                [used < 0.1 for used in in_threads(
+                    lambda i: time.sleep(0.3) or time.thread_time(), 3)],
+                [True] * 3)
+
+    def test_it_never_becomes_less(self):
+        def check(i):
+            last = 0, 0, 0
+            for _ in range(100):
+                usage = resource.getrusage(resource.RUSAGE_THREAD)
+                now = time.thread_time(), usage.ru_utime, usage.ru_stime
+                for old, new in zip(last, now):
+                    self.assertGreaterEqual(new, old)
+                last = now
+                sum(range(1000))
+                time.sleep(0.0001)
+            return True
+
+        with Others():
+            self.assertEqual(in_threads(check, 4), [True] * 4)
+
+    def test_the_clock_of_another_thread(self):
+        times, go, asked = [], threading.Event(), threading.Event()
+
+        def use():
+            self.compute(50)
+            times.append(time.thread_time())
+            go.set()
+            asked.wait()
+            times.append(time.thread_time())
+
+        with Others():
+            t = threading.Thread(target=use)
+            t.start()
+            clock = time.pthread_getcpuclockid(t.ident)
+            go.wait()
+            times.append(time.clock_gettime(clock))
+            asked.set()
+            t.join()
+        before, between, after = times
+        self.assertGreater(before, 0)
+        self.assertTrue(before <= between <= after, times)
+
+    def test_the_child_of_a_fork_begins_anew(self):
+        def fork(i):
+            self.compute(100)
+            mine = time.thread_time()
+            pid = os.fork()
+            if pid == 0:
+                os._exit(not time.thread_time() < mine / 2)
+            return os.waitpid(pid, 0)[1]
+
+        with Others(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.assertEqual(in_threads(fork, 1), [0])
 
 
 class CxxTest(unittest.TestCase):
@@ -169,8 +293,8 @@ class CxxTest(unittest.TestCase):
 class LockTest(unittest.TestCase):
 
     def test_locks_of_c_let_one_thread_in(self):
-        for which, kind in enumerate(("mutex", "recursive mutex",
-                                      "error-checking mutex", "rwlock")):
+        for which, kind in ((0, "mutex"), (1, "recursive mutex"),
+                            (2, "error-checking mutex"), (4, "rwlock")):
             with self.subTest(kind), Others() as others:
                 naps = others.naps
                 self.assertEqual(in_threads(lambda i: whole.enter(which, 20000), 6),
@@ -178,6 +302,31 @@ class LockTest(unittest.TestCase):
                 self.assertEqual(whole.take_most_inside(), 1)
                 # Those who wait for it stop nobody else.
                 self.assertGreater(others.naps - naps, 5)
+
+    def test_a_mutex_with_priority_inheritance(self):
+        # The kernel knows who has it.  In a process of its own, for it tells how
+        # all threads run from then on.
+        code = """
+            import threading, time, whole
+            print(whole.init_inheriting())
+            results = []
+            go = threading.Event()
+
+            def enter():
+                go.wait()
+                for _ in range(30):
+                    results.append(whole.enter(3, 300))
+                    time.sleep(0.0001)
+
+            threads = [threading.Thread(target=enter) for _ in range(6)]
+            for t in threads:
+                t.start()
+            go.set()
+            for t in threads:
+                t.join()
+            print(results == [(0, 0)] * 180, whole.take_most_inside())
+            """
+        self.assertEqual(run(code), (0, "0\nTrue 1\n"))
 
     def test_tcl_waits(self):
         try:
@@ -422,7 +571,7 @@ class ProcessTest(unittest.TestCase):
         self.assertEqual(run(code), (0, "0\nTrue\n"))
 
     def test_a_child_that_nobody_is_told_of_executes_a_program(self):
-        for how in "copy", "share", "_Fork":
+        for how in "copy", "share", "_Fork", "syscall":
             with self.subTest(how):
                 self.assertEqual(run(self.EXECUTE, how), (0, "whole\n"))
 

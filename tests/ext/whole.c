@@ -112,12 +112,31 @@ static pthread_mutex_t mutexes[] = {
     PTHREAD_MUTEX_INITIALIZER,
     PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP,
     PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP,
+    PTHREAD_MUTEX_INITIALIZER,
 };
+#define INHERITS 3
+#define RWLOCK 4
 static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
 static int inside, most_inside;
 
+/* init_inheriting() -> errno: the last one of them has priority inheritance. */
+static PyObject *
+init_inheriting(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(args))
+{
+    pthread_mutexattr_t attr;
+    int err = pthread_mutexattr_init(&attr);
+    if (err == 0) {
+        err = pthread_mutexattr_setprotocol(&attr, PTHREAD_PRIO_INHERIT);
+    }
+    if (err == 0) {
+        err = pthread_mutex_init(&mutexes[INHERITS], &attr);
+    }
+    return PyLong_FromLong(err);
+}
+
 /* enter(which, microseconds) -> (errno of the lock, of the unlock): sleep under
-   a mutex, plain, recursive or error-checking, or (3) a read-write lock. */
+   a mutex, plain, recursive, error-checking or with priority inheritance, or (4)
+   a read-write lock. */
 static PyObject *
 enter(PyObject *Py_UNUSED(self), PyObject *args)
 {
@@ -126,8 +145,8 @@ enter(PyObject *Py_UNUSED(self), PyObject *args)
         return NULL;
     }
     Py_BEGIN_ALLOW_THREADS
-    locked = which == 3 ? pthread_rwlock_wrlock(&rwlock)
-                        : pthread_mutex_lock(&mutexes[which]);
+    locked = which == RWLOCK ? pthread_rwlock_wrlock(&rwlock)
+                             : pthread_mutex_lock(&mutexes[which]);
     if (locked == 0) {
         int n = __sync_add_and_fetch(&inside, 1);
         if (n > most_inside) {
@@ -135,8 +154,8 @@ enter(PyObject *Py_UNUSED(self), PyObject *args)
         }
         usleep((useconds_t)us);
         __sync_sub_and_fetch(&inside, 1);
-        unlocked = which == 3 ? pthread_rwlock_unlock(&rwlock)
-                              : pthread_mutex_unlock(&mutexes[which]);
+        unlocked = which == RWLOCK ? pthread_rwlock_unlock(&rwlock)
+                                   : pthread_mutex_unlock(&mutexes[which]);
     }
     Py_END_ALLOW_THREADS
     return Py_BuildValue("ii", locked, unlocked);
@@ -398,8 +417,8 @@ vfork_and_read(PyObject *Py_UNUSED(self), PyObject *arg)
 }
 
 /* execute(how): a child that no handler of pthread_atfork() is called for executes
-   a program, of clone() ("copy"; "share": in this memory, as by vfork()) or of
-   _Fork() -> its status */
+   a program, of clone() ("copy"; "share": in this memory, as by vfork()), of
+   _Fork() or of syscall() -> its status */
 static int
 execute_true(void *Py_UNUSED(arg))
 {
@@ -428,8 +447,9 @@ execute(PyObject *Py_UNUSED(self), PyObject *arg)
     }
     pid_t pid;
     PyThreadState *tstate = PyEval_SaveThread();
-    if (strcmp(how, "_Fork") == 0) {
-        pid = _Fork();
+    if (strcmp(how, "_Fork") == 0 || strcmp(how, "syscall") == 0) {
+        pid = how[0] == '_' ? _Fork()
+                            : (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
         if (pid == 0) {
             (void)execute_true(NULL);
         }
@@ -460,6 +480,7 @@ static PyMethodDef methods[] = {
     {"keep", keep, METH_VARARGS},
     {"count_destroyed", count_destroyed, METH_NOARGS},
     {"alternate_stack", alternate_stack, METH_O},
+    {"init_inheriting", init_inheriting, METH_NOARGS},
     {"enter", enter, METH_VARARGS},
     {"take_most_inside", take_most_inside, METH_NOARGS},
     {"released", released, METH_NOARGS},
