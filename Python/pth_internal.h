@@ -108,6 +108,7 @@ typedef struct _PyPth_thread {
     char urgent;                  // counted in `nurgent`
     char computes;                // its slice ended, and no wait since
     char asks;                    // without waiting, in this slice
+    unsigned long last_slice;     // a number: when its last one ended
     // A condition of its own, because one that several threads wait for has
     // no order, and loses wake-ups: pth_cond_notify() keeps one flag, so two
     // notifications before one pass of the scheduler wake one waiter.
@@ -515,6 +516,7 @@ extern int _PyPth_HasOtherGIL(_PyPth_thread *thread);
 // just been woken.
 extern void _PyPth_EndSliceOf(_PyPth_thread *thread, int only_look);
 extern volatile int _PyPth_slice_expired;
+extern unsigned long _PyPth_slices;       // how many have ended
 // What _PyPth_Ticks() counts in a microsecond.
 extern uint64_t _PyPth_us_ticks;
 // See _PyPth_GILDropped().

@@ -51,7 +51,8 @@ static unsigned long seen_entries;
 static _PyPth_thread *slice_of;   // whose slice it is,
 static unsigned long slice_switches;
 static PyTime_t slice_start;      // and since when
-static PyTime_t turn_start;       // when threads that compute had theirs
+static PyTime_t turn_start;       // when it became the turn of one that computes,
+static unsigned long turn_slices; // after so many slices
 static PyTime_t asked;            // when it was asked for its GIL, or 0
 static PyTime_t shortest = TICK_NS;   // slice of those that somebody runs or waits in
 static int calm = 0;              // looks that found nothing to do
@@ -78,6 +79,10 @@ note_slice(_PyPth_thread *thread, PyTime_t t)
         slice_switches = _PyPth_switches;
         slice_start = t;
         asked = 0;
+    }
+    if (_PyPth_slices != turn_slices) {
+        turn_slices = _PyPth_slices;
+        turn_start = t;
     }
 }
 

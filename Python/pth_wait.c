@@ -1005,8 +1005,10 @@ _PyPth_WakeAll(_PyPth_queue *queue)
 /* Time slices */
 
 // Whose turn it is, of those that compute, while somebody urgent goes before it.
-// Pth has put it behind the others of these, who send it on when they come first.
+// Pth has put it behind the others of these: those come first then, and hand over to
+// it, unless they have had their last slice before.
 static _PyPth_thread *gave_way;
+unsigned long _PyPth_slices = 0;
 
 // The current thread, which has no GIL, lets others run.
 static void
@@ -1021,8 +1023,11 @@ end_slice(_PyPth_thread *self)
         }
         self->computes = !self->asks;
         self->asks = 0;
+        self->last_slice = ++_PyPth_slices;
     }
-    if (only_look) {
+    else {
+        // It goes on with its slice.
+        self->last_slice = 0;
         gave_way = self;
     }
     if (can_run_woken()) {
@@ -1038,14 +1043,18 @@ end_slice(_PyPth_thread *self)
     // Back in turn.  Urgent threads may use up a slice without ever coming
     // here: waiting for the GIL, or in C.
     while (!turn_of_computing && _PyPth_slice_expired != 1) {
-        if (gave_way == NULL || !gave_way->counted) {
-            gave_way = self;
+        _PyPth_thread *next = gave_way;
+        if (next == NULL || !next->counted
+            || self->last_slice < next->last_slice)
+        {
+            next = self;
         }
         if (nurgent > 0) {
+            gave_way = next;
             run_ready(self, last_urgent);
         }
-        else if (gave_way != self) {
-            run_ready(self, gave_way);
+        else if (next != self) {
+            run_ready(self, next);
         }
         else {
             break;

@@ -767,6 +767,32 @@ class SliceTest(ScriptMixin, unittest.TestCase):
         # 50 milliseconds each.
         self.assertLess(after - before, 30 * 50)
 
+    def test_threads_that_compute_take_turns_beside_one_that_naps(self):
+        # However long each keeps the GIL, and whoever goes first in between.
+        stop = []
+        units = [0] * 3
+
+        def burn(i, size):
+            while not stop:
+                if i == 0:
+                    for _ in range(size):
+                        pass
+                else:
+                    sum(range(size))
+                units[i] += 1
+
+        def nap():
+            while not stop:
+                time.sleep(0.0002)
+
+        threads = [threading.Thread(target=burn, args=(i, size))
+                   for i, size in enumerate((20_000, 40_000, 400_000))]
+        threads.append(threading.Thread(target=nap))
+        with threading_helper.start_threads(threads, lambda: stop.append(1)):
+            wait_until(lambda: units[2] >= 60)
+            self.assertGreater(units[0], 150)
+            self.assertGreater(units[1], 75)
+
     def test_a_computing_main_thread_lets_others_run(self):
         done = []
         t = threading.Thread(target=done.append, args=(1,))
