@@ -304,7 +304,8 @@ makes_child(long number, const long *args)
 #ifdef SYS_clone3
     case SYS_clone3:
         // The flags are what struct clone_args begins with (clone(2)).
-        return !(*(const uint64_t *)args[0] & CLONE_THREAD);
+        return args[0] != 0
+               && !(*(const uint64_t *)args[0] & CLONE_THREAD);
 #endif
     }
     return 0;

@@ -4,8 +4,10 @@ That threads, locks and queues work at all is the business of test_thread,
 test_threading, test_queue and their like, which know nothing of Pth.
 """
 
+import collections
 import ctypes
 import errno
+import itertools
 import os
 import signal
 import socket
@@ -770,7 +772,7 @@ class SliceTest(ScriptMixin, unittest.TestCase):
     def test_threads_that_compute_take_turns_beside_one_that_naps(self):
         # However long each keeps the GIL, and whoever goes first in between.
         stop = []
-        units = [0] * 3
+        done = []
 
         def burn(i, size):
             while not stop:
@@ -779,7 +781,7 @@ class SliceTest(ScriptMixin, unittest.TestCase):
                         pass
                 else:
                     sum(range(size))
-                units[i] += 1
+                done.append(i)
 
         def nap():
             while not stop:
@@ -789,9 +791,10 @@ class SliceTest(ScriptMixin, unittest.TestCase):
                    for i, size in enumerate((20_000, 40_000, 400_000))]
         threads.append(threading.Thread(target=nap))
         with threading_helper.start_threads(threads, lambda: stop.append(1)):
-            wait_until(lambda: units[2] >= 60)
-            self.assertGreater(units[0], 150)
-            self.assertGreater(units[1], 75)
+            wait_until(lambda: done.count(2) >= 60)
+        turns = collections.Counter(i for i, _ in itertools.groupby(done))
+        for i in range(2):
+            self.assertGreater(3 * turns[i], turns[2], turns)
 
     def test_a_computing_main_thread_lets_others_run(self):
         done = []

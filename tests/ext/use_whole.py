@@ -110,6 +110,46 @@ class IdentityTest(unittest.TestCase):
                                  (threading.main_thread().ident, os.getpid()))
                 time.sleep(0.0005)
 
+    def in_four(self, ask, change):
+        """What four threads say with their native IDs after the first has made
+        the change."""
+        barrier = threading.Barrier(4)
+
+        def check(i):
+            for _ in range(5):
+                time.sleep(0.001)
+            if i == 0:
+                change()
+            barrier.wait()
+            result = ask(threading.get_native_id())
+            barrier.wait()
+            return result
+
+        with Others():
+            return in_threads(check, 4)
+
+    def test_what_syscall_sets_is_the_threads(self):
+        cpus = os.sched_getaffinity(0)
+        if len(cpus) < 2:
+            self.skipTest("there is one processor")
+        cpu = min(cpus)
+        self.assertEqual(
+            self.in_four(os.sched_getaffinity, lambda: whole.pin(cpu)),
+            [{cpu}] + [cpus] * 3)
+
+    def test_the_personality_is_the_threads(self):
+        def ask(native_id):
+            with open(f"/proc/self/task/{native_id}/personality") as f:
+                return int(f.read(), 16)
+
+        try:
+            before = ask(threading.get_native_id())
+        except PermissionError:
+            self.skipTest("it is not to be read")
+        flags = before ^ 0x0040000    # ADDR_NO_RANDOMIZE, <sys/personality.h>
+        self.assertEqual(self.in_four(ask, lambda: whole.set_personality(flags)),
+                         [flags] + [before] * 3)
+
     def test_keys_of_pthread(self):
         before = whole.count_destroyed()
 
@@ -240,6 +280,19 @@ class TimeTest(unittest.TestCase):
         before, between, after = times
         self.assertGreater(before, 0)
         self.assertTrue(before <= between <= after, times)
+
+    def test_a_timer_of_the_threads_clock(self):
+        def use(i):
+            timer = whole.start_timer(0.15)
+            time.sleep(0.3)
+            early = whole.timer_left(timer)
+            end = time.thread_time() + 0.2
+            while time.thread_time() < end:
+                pass
+            return early > 0.1, whole.timer_left(timer)
+
+        with Others():
+            self.assertEqual(in_threads(use, 2), [(True, 0)] * 2)
 
     def test_the_child_of_a_fork_begins_anew(self):
         def fork(i):

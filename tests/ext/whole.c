@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -45,6 +46,54 @@ look(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(args))
     return Py_BuildValue("kiNn", (unsigned long)pthread_self(),
                          (int)syscall(SYS_gettid), PyBool_FromLong(inside),
                          (Py_ssize_t)size);
+}
+
+/* pin(cpu) -> errno: the calling thread runs on that processor only, by syscall() */
+static PyObject *
+pin(PyObject *Py_UNUSED(self), PyObject *arg)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET((int)PyLong_AsLong(arg), &set);
+    long result = syscall(SYS_sched_setaffinity, 0, sizeof(set), &set);
+    return PyLong_FromLong(result < 0 ? errno : 0);
+}
+
+/* set_personality(flags) -> the one before */
+static PyObject *
+set_personality(PyObject *Py_UNUSED(self), PyObject *arg)
+{
+    return PyLong_FromLong(personality(PyLong_AsUnsignedLong(arg)));
+}
+
+/* start_timer(seconds) -> a timer of the calling thread's clock, that tells nobody */
+static PyObject *
+start_timer(PyObject *Py_UNUSED(self), PyObject *arg)
+{
+    timer_t timer;
+    double seconds = PyFloat_AsDouble(arg);
+    struct sigevent event = {.sigev_notify = SIGEV_NONE};
+    struct itimerspec spec = {
+        .it_value = {(time_t)seconds, (long)(seconds * 1e9) % 1000000000},
+    };
+    if (timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &timer) < 0
+        || timer_settime(timer, 0, &spec, NULL) < 0)
+    {
+        return error(errno);
+    }
+    return PyLong_FromVoidPtr((void *)timer);
+}
+
+/* timer_left(timer) -> the rest, in seconds */
+static PyObject *
+timer_left(PyObject *Py_UNUSED(self), PyObject *arg)
+{
+    struct itimerspec spec;
+    if (timer_gettime((timer_t)PyLong_AsVoidPtr(arg), &spec) < 0) {
+        return error(errno);
+    }
+    return PyFloat_FromDouble((double)spec.it_value.tv_sec
+                              + (double)spec.it_value.tv_nsec / 1e9);
 }
 
 static pthread_key_t key;
@@ -477,6 +526,10 @@ signal_fd(PyObject *Py_UNUSED(self), PyObject *arg)
 
 static PyMethodDef methods[] = {
     {"look", look, METH_NOARGS},
+    {"pin", pin, METH_O},
+    {"set_personality", set_personality, METH_O},
+    {"start_timer", start_timer, METH_O},
+    {"timer_left", timer_left, METH_O},
     {"keep", keep, METH_VARARGS},
     {"count_destroyed", count_destroyed, METH_NOARGS},
     {"alternate_stack", alternate_stack, METH_O},
