@@ -420,9 +420,9 @@ extern void _PyPth_FreeThread(_PyPth_thread *thread);
 // What the kernel thread has used since the last time is its user's, and `next`
 // uses it from now on.  Locked.
 extern void _PyPth_Count(_PyPth_thread *kernel, _PyPth_thread *next);
-// The carrier comes to `thread`.  Locked.
 extern char _PyPth_counts_all;    // somebody has asked for the time of a thread
 extern char _PyPth_counts_once;   // nobody has looked at the carrier for long
+// The carrier comes to `thread`.  Locked.
 static inline void
 _PyPth_CountForNext(_PyPth_thread *thread)
 {

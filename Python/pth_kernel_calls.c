@@ -18,6 +18,10 @@
 
 /* What the caller's own kernel thread has to make */
 
+// OWN: just that.  STAY: and what is set holds from now on.
+#define OWN _PyPth_ToOwnKernel(0)
+#define STAY _PyPth_ToOwnKernel(1)
+
 // The C library has all kernel threads make these, the caller's first.
 ON_OWN(OWN, int, setuid, (uid_t id), (id))
 ON_OWN(OWN, int, setgid, (gid_t id), (id))
@@ -311,22 +315,17 @@ makes_child(long number, const long *args)
     return 0;
 }
 
-// Does it set something for the kernel thread of the calling thread, or ask for
-// what it has set?
+// Is it about the kernel thread of the calling thread, and does more or less than
+// the function of that name, or has none?
 static int
 is_about_own(long number, const long *args)
 {
     switch (number) {
-    case SYS_sched_setaffinity: case SYS_sched_setscheduler:
-    case SYS_sched_setparam: case SYS_sched_setattr:
+    case SYS_sched_setattr:
         return is_own((pid_t)args[0]);
-    case SYS_setpriority:
-        return args[0] == PRIO_PROCESS && is_own((pid_t)args[1]);
     case SYS_ioprio_set:
         // IOPRIO_WHO_PROCESS (ioprio_set(2)).
         return args[0] == 1 && is_own((pid_t)args[1]);
-    case SYS_personality:
-        return args[0] != 0xffffffff;
     case SYS_timer_create:
         return args[0] == CLOCK_THREAD_CPUTIME_ID;
     case SYS_futex:
@@ -337,11 +336,10 @@ is_about_own(long number, const long *args)
             return 1;
         }
         return 0;
+    // Those of the C library are made by all kernel threads.
     case SYS_setuid: case SYS_setgid: case SYS_setreuid: case SYS_setregid:
     case SYS_setresuid: case SYS_setresgid: case SYS_setgroups:
-    case SYS_setfsuid: case SYS_setfsgid: case SYS_capset:
-    case SYS_unshare: case SYS_setns: case SYS_seccomp:
-    case SYS_set_mempolicy:
+    case SYS_seccomp: case SYS_set_mempolicy:
 #ifdef SYS_landlock_restrict_self
     case SYS_landlock_restrict_self:
 #endif
@@ -369,6 +367,29 @@ syscall(long number, ...)
         return prctl((int)args[0], (unsigned long)args[1],
                      (unsigned long)args[2], (unsigned long)args[3],
                      (unsigned long)args[4]);
+    case SYS_sched_setaffinity:
+        return sched_setaffinity((pid_t)args[0], (size_t)args[1],
+                                 (const cpu_set_t *)args[2]);
+    case SYS_sched_setscheduler:
+        return sched_setscheduler((pid_t)args[0], (int)args[1],
+                                  (const struct sched_param *)args[2]);
+    case SYS_sched_setparam:
+        return sched_setparam((pid_t)args[0],
+                              (const struct sched_param *)args[1]);
+    case SYS_setpriority:
+        return setpriority((int)args[0], (id_t)args[1], (int)args[2]);
+    case SYS_setfsuid:
+        return setfsuid((uid_t)args[0]);
+    case SYS_setfsgid:
+        return setfsgid((gid_t)args[0]);
+    case SYS_personality:
+        return personality((unsigned long)args[0]);
+    case SYS_capset:
+        return capset((void *)args[0], (const void *)args[1]);
+    case SYS_unshare:
+        return unshare((int)args[0]);
+    case SYS_setns:
+        return setns((int)args[0], (int)args[1]);
 #ifdef SYS_rseq
     case SYS_rseq:
         // See _PyPth_LeaveRseq().

@@ -23,13 +23,10 @@
 #include "pth_syscalls.h"
 
 #include <gnu/libc-version.h>     // gnu_get_libc_version()
-#include <sched.h>
 #include <signal.h>
-#include <stdio.h>                // snprintf()
 #include <sys/epoll.h>            // epoll_pwait()
 #include <sys/resource.h>         // getrlimit()
 #include <sys/select.h>
-#include <sys/syscall.h>
 
 int _PyPth_pipe_for_init[2] = {-1, -1};
 static int pth_pipe = -1;         // the reading end of Pth's own pipe

@@ -46,10 +46,7 @@
 // `*interposed` is set if it is not the C library's; or NULL.
 extern void *_PyPth_NextDefinition(const char *name, char *interposed);
 
-// A call about the kernel thread of the calling thread.  OWN: it has to be its own
-// one.  STAY: and what is set holds from now on.
-#define OWN _PyPth_ToOwnKernel(0)
-#define STAY _PyPth_ToOwnKernel(1)
+// A call for which something has to be done first.
 #define ON_OWN(prepare, type, name, params, args)               \
     DECLARE_REAL(name)                                          \
     MAPPED type                                                 \

@@ -5,7 +5,7 @@
 #include <limits.h>               // PTHREAD_STACK_MIN
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>          // _PyPth_Sys(SYS_gettid)
+#include <sys/syscall.h>          // SYS_gettid
 #include <unistd.h>
 
 /* for safety, ensure a viable minimum stacksize, as thread_pthread.h */

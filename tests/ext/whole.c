@@ -48,15 +48,17 @@ look(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(args))
                          (Py_ssize_t)size);
 }
 
-/* pin(cpu) -> errno: the calling thread runs on that processor only, by syscall() */
+/* pin(cpu): the calling thread runs on that processor only, by syscall() */
 static PyObject *
 pin(PyObject *Py_UNUSED(self), PyObject *arg)
 {
     cpu_set_t set;
     CPU_ZERO(&set);
     CPU_SET((int)PyLong_AsLong(arg), &set);
-    long result = syscall(SYS_sched_setaffinity, 0, sizeof(set), &set);
-    return PyLong_FromLong(result < 0 ? errno : 0);
+    if (syscall(SYS_sched_setaffinity, 0, sizeof(set), &set) < 0) {
+        return error(errno);
+    }
+    Py_RETURN_NONE;
 }
 
 /* set_personality(flags) -> the one before */
