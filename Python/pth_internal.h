@@ -61,6 +61,9 @@ typedef enum {
 // Sets of signals are as the kernel has them, a bit a signal: a sigset_t of the
 // C library begins with that, and has room for 1,024.
 #define PTH_SIGNAL_BIT(signum) ((uint64_t)1 << ((signum) - 1))
+// By which the C library has setuid() done by all threads (nptl(7)); it has no name
+// (glibc, sysdeps/unix/sysv/linux/internal-signals.h).
+#define PTH_SIGSETXID 33
 
 // One record a Python thread.  See the table of states in docs/design.md.
 typedef struct _PyPth_thread {
@@ -681,7 +684,7 @@ _PyPth_LeaveCallMask(void)
 extern int _PyPth_TakesSignal(_PyPth_thread *thread, uint64_t set);
 // Take the backend's signal out of a mask that is to be blocked.
 extern void _PyPth_UnblockSignal(sigset_t *mask);
-// All signals but what _PyPth_SendSignal() sends.
+// All signals but what _PyPth_SendSignal() sends, and PTH_SIGSETXID.
 extern uint64_t _PyPth_AllOtherSignals(void);
 // sigaction() of the program for the backend's signal.  Programs set all
 // signals to SIG_DFL, and this one would end them: it is only noted.  Return

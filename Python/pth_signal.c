@@ -115,7 +115,8 @@ _PyPth_UnblockSignal(sigset_t *mask)
 uint64_t
 _PyPth_AllOtherSignals(void)
 {
-    return ~(PTH_SIGNAL_BIT(_PyPth_SIGNAL) | PTH_SIGNAL_BIT(STANDBY));
+    return ~(PTH_SIGNAL_BIT(_PyPth_SIGNAL) | PTH_SIGNAL_BIT(STANDBY)
+             | PTH_SIGNAL_BIT(PTH_SIGSETXID));
 }
 
 int

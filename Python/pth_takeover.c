@@ -327,8 +327,7 @@ leave_altstack(_PyPth_thread *kernel)
 
 // The kernel thread of the caller is about to be parked.  The first one goes
 // on to take the signals of the process for its thread.  The others take none
-// but that by which the C library has setuid() done by all threads (nptl(7)):
-// it has no name, and is the second real-time signal.
+// but PTH_SIGSETXID.
 static void
 quiet_kernel(_PyPth_thread *kernel)
 {
@@ -336,7 +335,7 @@ quiet_kernel(_PyPth_thread *kernel)
         _PyPth_SetKernelMask(kernel, kernel->sigmask);
     }
     else {
-        _PyPth_SetKernelMask(kernel, ~PTH_SIGNAL_BIT(33));
+        _PyPth_SetKernelMask(kernel, ~PTH_SIGNAL_BIT(PTH_SIGSETXID));
     }
     leave_altstack(kernel);
 }
@@ -468,8 +467,6 @@ _PyPth_InitTakeover(void)
 // call, by a signal that it knows by its thread pointer (nptl/nptl_setxid.c).
 // The handler therefore runs with the kernel thread's own one.
 
-#define SIGSETXID 33              // sysdeps/unix/sysv/linux/internal-signals.h
-
 // sigaction() of the C library refuses this number.
 static struct {
     void (*handler)(int, siginfo_t *, void *);
@@ -506,12 +503,14 @@ wrap_setxid(void)
         return;
     }
     setxid_wrapped = 1;
-    if (_PyPth_Sys(SYS_rt_sigaction, SIGSETXID, NULL, &setxid_action, 8) == 0
+    if (_PyPth_Sys(SYS_rt_sigaction, PTH_SIGSETXID, NULL, &setxid_action,
+                   8) == 0
         && (setxid_action.flags & SA_SIGINFO))
     {
         setxid_handler = setxid_action.handler;
         setxid_action.handler = handle_setxid;
-        (void)_PyPth_Sys(SYS_rt_sigaction, SIGSETXID, &setxid_action, NULL, 8);
+        (void)_PyPth_Sys(SYS_rt_sigaction, PTH_SIGSETXID, &setxid_action,
+                         NULL, 8);
     }
 }
 

@@ -432,6 +432,19 @@ class IdentityTest(ScriptMixin, unittest.TestCase):
                                    ("Groups:", "5", "6"),
                                    ("Uid:", "10", "11", "12", "11")]))
 
+    def test_the_user_is_changed_in_an_idle_process(self):
+        # The C library waits until each kernel thread has done so.
+        out = self.run_ok("""
+            import os, threading, time
+            t = threading.Thread(target=int)
+            t.start()
+            t.join()
+            time.sleep(0.3)           # the monitor sleeps
+            os.setuid(os.getuid())
+            print("changed")
+            """)
+        self.assertEqual(out, "changed")
+
     def test_kernel_threads_go_with_their_threads(self):
         out = self.run_ok("""
             import os, threading
