@@ -48,10 +48,12 @@ typedef enum {
 } _PyPth_place;
 
 // A function that goes on on another stack, and does not come back.  Where that
-// is said, AddressSanitizer forgets what it knows of the stack that the thread
-// has, which a stub's is not.
-#ifdef _Py_ADDRESS_SANITIZER
-#  define PTH_LEAVES
+// is said, or the compiler finds out, AddressSanitizer forgets what it knows of the
+// stack that the thread has, which a stub's is not.
+#if defined(_Py_ADDRESS_SANITIZER) && defined(__clang__)
+#  define PTH_LEAVES __attribute__((optnone))
+#elif defined(_Py_ADDRESS_SANITIZER)
+#  define PTH_LEAVES __attribute__((noipa))
 #else
 #  define PTH_LEAVES _Py_NO_RETURN
 #endif
@@ -325,7 +327,10 @@ extern void _PyPth_AwaitArrivals(void);
 // that.  If the call sets something for it, to `stay` there: nobody else shall
 // run with that.
 extern void _PyPth_ToOwnKernel(int stay);
-// It does so, and stays.  Locked.
+// It goes there to make a child, which the kernel takes for that of the kernel thread
+// (PR_SET_PDEATHSIG, ptrace(2)); and that ends with the thread.
+extern void _PyPth_BeforeChild(void);
+// The calling thread goes to it, and stays.  Locked.
 extern void _PyPth_GoAlone(_PyPth_thread *self);
 // So does each thread from now on, when it takes or drops its GIL.
 extern char _PyPth_all_alone;

@@ -8,8 +8,13 @@
 #include <linux/prctl.h>          // PR_SET_NAME
 #include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <sys/fsuid.h>
+#ifdef __x86_64__
+#  include <sys/io.h>
+#endif
+#include <sys/mman.h>             // pkey_set()
 #include <sys/personality.h>
 #include <sys/resource.h>         // setpriority()
 #include <sys/syscall.h>
@@ -71,6 +76,19 @@ ON_OWN(STAY_IF(clock == CLOCK_THREAD_CPUTIME_ID), int, timer_create,
        (clock, event, timer))
 ON_OWN(STAY, int, unshare, (int flags), (flags))
 ON_OWN(STAY, int, setns, (int fd, int type), (fd, type))
+#ifdef __x86_64__
+ON_OWN(STAY, int, ioperm, (unsigned long from, unsigned long n, int on),
+       (from, n, on))
+ON_OWN(STAY, int, iopl, (int level), (level))
+#endif
+// They write to a register of the processor.
+ON_OWN(STAY, int, pkey_alloc, (unsigned int flags, unsigned int rights),
+       (flags, rights))
+ON_OWN(STAY, int, pkey_set, (int key, unsigned int rights), (key, rights))
+// The kernel thread is the tracer.  <sys/ptrace.h> has it with "...".
+extern long ptrace(int op, pid_t pid, void *addr, void *data);
+ON_OWN(STAY, long, ptrace, (int op, pid_t pid, void *addr, void *data),
+       (op, pid, addr, data))
 ON_OWN(STAY_IF(pthread_equal(thread, pthread_self())), int,
        pthread_setaffinity_np,
        (pthread_t thread, size_t size, const cpu_set_t *set),
@@ -127,6 +145,28 @@ gettid(void)
         return _PyPth_self->tid;
     }
     return (pid_t)_PyPth_Sys(SYS_gettid);
+}
+
+// Since glibc 2.30.
+extern int tgkill(pid_t pid, pid_t tid, int signum);
+DECLARE_REAL(tgkill)
+
+MAPPED int
+tgkill(pid_t pid, pid_t tid, int signum)
+{
+    int err = -1;
+    if (pid == getpid() && tid > 0 && _PyPth_InProgram()) {
+        err = is_own(tid) ? pthread_kill(pthread_self(), signum)
+                          : _PyPth_KillTid(tid, signum);
+    }
+    if (err < 0) {
+        return real(tgkill)(pid, tid, signum);
+    }
+    if (err > 0) {
+        errno = err;
+        return -1;
+    }
+    return 0;
 }
 
 
@@ -191,6 +231,7 @@ _PyPth_BeforeVfork(void *address)
     if (func == NULL) {
         func = _PyPth_NextDefinition("vfork", NULL);
     }
+    _PyPth_BeforeChild();
     vfork_return = address;
     _PyPth_vforked = 1;
     return func;
@@ -208,9 +249,22 @@ _PyPth_AfterVfork(int result)
 #endif
 
 
-/* Children that no handler of pthread_atfork() is called for.  They are of other
-   kernel threads than the backend knows of, in their parent's memory or in a copy
-   in which it may be locked: all their calls are plain ones. */
+/* Children that no handler of pthread_atfork() is called for */
+
+ON_OWN(_PyPth_BeforeChild(), int, posix_spawn,
+       (pid_t *pid, const char *path,
+        const posix_spawn_file_actions_t *actions,
+        const posix_spawnattr_t *attr, char *const *argv, char *const *env),
+       (pid, path, actions, attr, argv, env))
+ON_OWN(_PyPth_BeforeChild(), int, posix_spawnp,
+       (pid_t *pid, const char *file,
+        const posix_spawn_file_actions_t *actions,
+        const posix_spawnattr_t *attr, char *const *argv, char *const *env),
+       (pid, file, actions, attr, argv, env))
+
+// The others are of other kernel threads than the backend knows of, in their
+// parent's memory or in a copy in which it may be locked: all their calls are
+// plain ones.
 
 DECLARE_REAL(clone)
 
@@ -225,6 +279,7 @@ clone(int (*func)(void *), void *stack, int flags, void *arg, ...)
     va_end(args);
     char before = _PyPth_vforked;
     if (!(flags & (CLONE_THREAD | CLONE_SETTLS))) {
+        _PyPth_BeforeChild();
         _PyPth_vforked = 1;
     }
     int pid = real(clone)(func, stack, flags, arg, parent_tid, tls, child_tid);
@@ -239,6 +294,7 @@ DECLARE_REAL(_Fork)
 MAPPED pid_t
 _Fork(void)
 {
+    _PyPth_BeforeChild();
     pid_t pid = real(_Fork)();
     if (pid == 0) {
         _PyPth_vforked = 1;
@@ -328,6 +384,8 @@ is_about_own(long number, const long *args)
         return args[0] == 1 && is_own((pid_t)args[1]);
     case SYS_timer_create:
         return args[0] == CLOCK_THREAD_CPUTIME_ID;
+    case SYS_perf_event_open:
+        return is_own((pid_t)args[1]);
     case SYS_futex:
         // The kernel compares the owner with the kernel thread.
         switch (args[1] & FUTEX_CMD_MASK) {
@@ -342,6 +400,15 @@ is_about_own(long number, const long *args)
     case SYS_seccomp: case SYS_set_mempolicy:
 #ifdef SYS_landlock_restrict_self
     case SYS_landlock_restrict_self:
+#endif
+    // Keyrings of a thread, of its session.
+    case SYS_keyctl: case SYS_add_key: case SYS_request_key:
+    // A ring may be one thread's, and what it has begun ends with that.
+    case SYS_io_uring_setup: case SYS_io_uring_enter:
+    case SYS_io_uring_register:
+    case SYS_set_robust_list: case SYS_pkey_alloc:
+#ifdef __x86_64__
+    case SYS_arch_prctl: case SYS_ioperm: case SYS_iopl:
 #endif
         return 1;
     }
@@ -390,6 +457,10 @@ syscall(long number, ...)
         return unshare((int)args[0]);
     case SYS_setns:
         return setns((int)args[0], (int)args[1]);
+    case SYS_tgkill:
+        return tgkill((pid_t)args[0], (pid_t)args[1], (int)args[2]);
+    case SYS_tkill:
+        return tgkill(getpid(), (pid_t)args[0], (int)args[1]);
 #ifdef SYS_rseq
     case SYS_rseq:
         // See _PyPth_LeaveRseq().
@@ -405,6 +476,7 @@ syscall(long number, ...)
     char before = _PyPth_vforked;
     int child = makes_child(number, args);
     if (child) {
+        _PyPth_BeforeChild();
         _PyPth_vforked = 1;
     }
     long result = _PyPth_Sys(number, args[0], args[1], args[2], args[3],

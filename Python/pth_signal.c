@@ -501,6 +501,24 @@ _PyPth_TakeSignalsHome(const sigset_t *mask)
 }
 
 int
+_PyPth_KillTid(int tid, int signum)
+{
+    int result = -1;
+    if (signum < 0 || signum > SIGRTMAX) {
+        return EINVAL;
+    }
+    _PyPth_Lock();
+    for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
+        if (t->tid == tid && !t->ended) {
+            result = signum == 0 ? 0 : send_to(t, signum, NULL);
+            break;
+        }
+    }
+    _PyPth_Unlock();
+    return result;
+}
+
+int
 _PyPth_Kill(unsigned long ident, int signum)
 {
     if (signum < 0 || signum > SIGRTMAX) {

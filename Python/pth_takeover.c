@@ -524,6 +524,12 @@ _PyPth_GoAlone(_PyPth_thread *self)
     self->pooled = 0;
 }
 
+static inline int
+is_on_own(_PyPth_thread *self)
+{
+    return _PyPth_IsCurrent() && _PyPth_carrier == self;
+}
+
 void
 _PyPth_ToOwnKernel(int stay)
 {
@@ -536,7 +542,7 @@ _PyPth_ToOwnKernel(int stay)
     if (stay && (self != _PyPth_first || has_spare)) {
         _PyPth_GoAlone(self);
     }
-    else if (!_PyPth_IsCurrent() || _PyPth_carrier != self) {
+    else if (!is_on_own(self)) {
         _PyPth_GoHome(self);
     }
     _PyPth_Unlock();
@@ -964,11 +970,12 @@ leave_to_other(_PyPth_thread *self, _PyPth_thread *next, char *stub)
     _PyPth_UnlockAs(_PyPth_VACANT);
 }
 
-void
-_PyPth_GoHome(_PyPth_thread *self)
+// Return 0, or -1 if there is no memory, and it goes on elsewhere.
+static int
+go_home(_PyPth_thread *self)
 {
     if (self->out && self->on == self) {
-        return;
+        return 0;
     }
     int err = errno;
     if (self->out && free_kernel(self) == self) {
@@ -985,7 +992,8 @@ _PyPth_GoHome(_PyPth_thread *self)
         }
         char *stub = new_stub();
         if (stub == NULL) {
-            Py_FatalError("no memory to leave GNU Pth");
+            errno = err;
+            return -1;
         }
         if (_PyPth_carrier != self) {
             leave_carrier(self, self, stub);
@@ -996,6 +1004,31 @@ _PyPth_GoHome(_PyPth_thread *self)
     }
     _PyPth_LockSlowly();
     errno = err;
+    return 0;
+}
+
+void
+_PyPth_GoHome(_PyPth_thread *self)
+{
+    if (go_home(self) < 0) {
+        Py_FatalError("no memory to leave GNU Pth");
+    }
+}
+
+void
+_PyPth_BeforeChild(void)
+{
+    _PyPth_thread *self = _PyPth_self;
+    if (!_PyPth_InProgram()) {
+        return;
+    }
+    _PyPth_Lock();
+    self->pooled = 0;
+    if (!self->alone && !is_on_own(self)) {
+        // Without the memory for that the child is another kernel thread's.
+        (void)go_home(self);
+    }
+    _PyPth_Unlock();
 }
 
 void
@@ -1608,8 +1641,8 @@ forget_others(void)
     kick_came = 0;
 }
 
-// The child of a foreign thread, or of one that is alone: what Pth was about to do
-// is done by whoever comes in first.
+// The child of a foreign thread, or of one that is out: what Pth was about to do is
+// done by whoever comes in first.
 void
 _PyPth_ForgetCarrier(void)
 {
@@ -1635,6 +1668,9 @@ _PyPth_ForgetKernels(_PyPth_thread *self)
     self->tid = (pid_t)_PyPth_Sys(SYS_gettid);
     self->k.go = 0;
     self->busy = 0;
+    if (self->out) {
+        self->on = self;
+    }
     self->wants_own = 0;
     self->sent_away = NULL;
     self->k.tp = self->tp;

@@ -951,21 +951,16 @@ extern char __libc_single_threaded __attribute__((weak));
 
 static char forks_alone;
 
-// The state of Pth is the child's, too: the thread that forks is the current
-// one, and nobody else is inside of it.
+// The state of Pth is the child's, too: nobody is inside of it.
 static void
 before_fork(void)
 {
+    _PyPth_BeforeChild();
     // The child is not to find it locked by a thread that it has not.
     (void)pthread_mutex_lock(&init_lock);
     _PyPth_Lock();
     forks_alone = (&__libc_single_threaded != NULL && __libc_single_threaded)
                   || count_kernels() == 1;
-    if (_PyPth_self != NULL && !_PyPth_IsCurrent() && _PyPth_CanLend()
-        && !_PyPth_self->alone)
-    {
-        _PyPth_TakeTurn(_PyPth_self);
-    }
 }
 
 static void

@@ -6,11 +6,14 @@ The directory of the modules whole and whole_cxx is in PYTHONPATH.  These tests
 say what holds with any threads: they pass on stock CPython, too.
 """
 
+import ctypes
 import os
 import random
+import re
 import resource
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -30,6 +33,10 @@ from shared import block_signals, in_threads
 LOST = 50
 
 SI_TKILL = -6                     # <signal.h>
+PTRACE_TRACEME = 0                # <sys/ptrace.h>
+PTRACE_CONT = 7
+PTRACE_SETOPTIONS = 0x4200
+KEYCTL = 250 if os.uname().machine == "x86_64" else 219   # <sys/syscall.h>
 
 
 class Others:
@@ -150,6 +157,89 @@ class IdentityTest(unittest.TestCase):
         self.assertEqual(self.in_four(ask, lambda: whole.set_personality(flags)),
                          [flags] + [before] * 3)
 
+    def status(self, native_id, what):
+        with open(f"/proc/self/task/{native_id}/status") as f:
+            return re.search(rf"^{what}:\s+(.*)", f.read(), re.M)[1]
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_the_owner_of_new_files_is_the_threads(self):
+        for name, what in ("setfsuid", "Uid"), ("setfsgid", "Gid"):
+            with self.subTest(name):
+                call = getattr(ctypes.CDLL(None), name)
+                self.assertEqual(
+                    self.in_four(lambda id: self.status(id, what).split()[3],
+                                 lambda: call(12)),
+                    ["12", "0", "0", "0"])
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_capabilities_are_the_threads(self):
+        # <linux/capability.h>: version 3, the calling thread.
+        header = struct.pack("=Ii", 0x20080522, 0)
+        before = self.status(threading.get_native_id(), "CapEff")
+        sets = struct.pack("=6I", *[0] * 6)
+        self.assertEqual(
+            self.in_four(lambda id: self.status(id, "CapEff"),
+                         lambda: ctypes.CDLL(None).capset(header, sets)),
+            ["0" * 16] + [before] * 3)
+
+    def test_a_ring_of_one_thread(self):
+        # io_uring_setup(2), io_uring_enter(2), and <linux/io_uring.h>.
+        syscall = ctypes.CDLL(None, use_errno=True).syscall
+        flags = struct.pack("=30I", 0, 0, 1 << 12, *[0] * 27)  # SINGLE_ISSUER
+
+        def use(i):
+            params = ctypes.create_string_buffer(flags)
+            fd = syscall(425, 4, params)
+            if fd < 0:
+                return os.strerror(ctypes.get_errno())
+            results = []
+            for _ in range(5):
+                time.sleep(0.001)
+                results.append(syscall(426, fd, 0, 0, 0, None, 0))
+            os.close(fd)
+            return results
+
+        with Others():
+            results = in_threads(use, 4)
+        if isinstance(results[0], str):
+            self.skipTest(f"io_uring_setup(): {results[0]}")
+        self.assertEqual(results, [[0] * 5] * 4)
+
+    def test_what_a_call_changes_stays_with_the_thread(self):
+        libc = ctypes.CDLL(None)
+        calls = [
+            # KEYCTL_JOIN_SESSION_KEYRING (keyctl(2)); the call is not the same on
+            # all machines.
+            lambda: libc.syscall(KEYCTL, 1, None),
+            lambda: libc.pkey_alloc(0, 0),
+            lambda: libc.pkey_set(-1, 0),
+        ]
+        if os.uname().machine == "x86_64":
+            # ioperm() and iopl(), which need privileges, PERF_COUNT_SW_DUMMY
+            # (perf_event_open(2)).
+            attr = struct.pack("=IIQ", 1, 112, 9) + bytes(96)
+            calls += [
+                lambda: libc.ioperm(0x80, 1, 0),
+                lambda: libc.iopl(0),
+                lambda: libc.syscall(298, attr, 0, -1, -1, 0),
+            ]
+        for i, call in enumerate(calls):
+            with self.subTest(i):
+                self.check_stays(call)
+
+    def check_stays(self, call):
+        def runs_on_its_own(_):
+            call()
+            results = []
+            for _ in range(5):
+                time.sleep(0.001)
+                results.append(os.path.basename(os.readlink("/proc/thread-self"))
+                               == str(threading.get_native_id()))
+            return all(results)
+
+        with Others():
+            self.assertEqual(in_threads(runs_on_its_own, 3), [True] * 3)
+
     def test_keys_of_pthread(self):
         before = whole.count_destroyed()
 
@@ -197,14 +287,14 @@ class TimeTest(unittest.TestCase):
         """Threads that do more use more, and all that is used."""
         def use(i):
             start = ask() if early else 0
-            self.compute(20 << i)
+            self.compute(20 if i < 2 else 160)
             return ask() - start
 
         before = time.process_time()
         used = in_threads(use, 4)
         both = time.process_time() - before
-        for less, more in zip(used, used[1:]):
-            self.assertGreater(more, less * 1.2)
+        # Eight times as much; a guest of a busy host is told too much at times.
+        self.assertGreater(min(used[2:]), 2 * max(used[:2]), used)
         self.assertGreater(sum(used), both * 0.7)
         self.assertLess(sum(used), both * 1.05)
 
@@ -489,6 +579,31 @@ class SignalTest(unittest.TestCase):
         for t in threads:
             t.join()
 
+    def test_a_signal_for_a_native_id_comes_while_the_thread_waits(self):
+        r, w = socket.socketpair()
+        w.setblocking(False)
+        old = signal.signal(signal.SIGUSR1, lambda *args: None)
+        self.addCleanup(signal.signal, signal.SIGUSR1, old)
+        self.addCleanup(signal.set_wakeup_fd, signal.set_wakeup_fd(w.fileno()))
+        go = threading.Event()
+        t = threading.Thread(target=go.wait)
+        t.start()
+        libc = ctypes.CDLL(None)
+        sends = [lambda: libc.tgkill(os.getpid(), t.native_id, signal.SIGUSR1)]
+        if os.uname().machine == "x86_64":
+            sends += [lambda: libc.syscall(234, os.getpid(), t.native_id, signal.SIGUSR1),
+                      lambda: libc.syscall(200, t.native_id, signal.SIGUSR1)]
+        with r, w, Others():
+            for send in sends:
+                self.assertEqual(send(), 0)
+                self.assertTrue(select.select([r], [], [], LOST)[0])
+                self.assertEqual(r.recv(9), bytes([signal.SIGUSR1]))
+            self.assertEqual(libc.tgkill(os.getpid(), t.native_id, 0), 0)
+            self.assertEqual(libc.tgkill(os.getpid(), t.native_id, 99), -1)
+            self.assertEqual(libc.tgkill(os.getpid(), 0, 0), -1)
+            go.set()
+            t.join()
+
     def read_from_signalfd(self, wait, early):
         """Send a signal to a thread that blocks it, waits and reads it."""
         fd = whole.signal_fd(signal.SIGUSR1)
@@ -622,6 +737,96 @@ class ProcessTest(unittest.TestCase):
             print(pids == {os.getpid()})
             """
         self.assertEqual(run(code), (0, "0\nTrue\n"))
+
+    # Says so when it has asked to be killed when its parent is no more, which is
+    # the thread that has made it (PR_SET_PDEATHSIG(2const)).
+    ORPHAN = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", "echo; exec sleep 1000"]
+
+    def fork_orphan(self, out):
+        pid = os.fork()
+        if pid == 0:
+            os.dup2(out, 1)
+            os.execvp(self.ORPHAN[0], self.ORPHAN)
+        return pid
+
+    def spawn_orphan(self, out):
+        return os.posix_spawnp(self.ORPHAN[0], self.ORPHAN, os.environ,
+                               file_actions=[(os.POSIX_SPAWN_DUP2, out, 1)])
+
+    def popen_orphan(self, out):
+        child = subprocess.Popen(self.ORPHAN, stdout=out)
+        child.returncode = 0          # this test waits for it
+        return child.pid
+
+    def test_a_child_belongs_to_the_thread_that_has_made_it(self):
+        for start in self.fork_orphan, self.spawn_orphan, self.popen_orphan:
+            with self.subTest(start.__name__):
+                self.check_children(start)
+
+    def check_children(self, start):
+        made, alive, stop = [], [], threading.Event()
+        may_end = threading.Event()
+
+        def make():
+            r, w = os.pipe()
+            for _ in range(4):
+                # Others take turns with this thread.
+                for _ in range(5):
+                    time.sleep(0.001)
+                made.append(start(w))
+                os.read(r, 1)
+            os.close(r)
+            os.close(w)
+            alive.append(may_end.wait(LOST))
+
+        def other():
+            while not stop.is_set():
+                time.sleep(0.001)
+
+        parent = threading.Thread(target=make)
+        others = [threading.Thread(target=other) for _ in range(12)]
+        for t in others + [parent]:
+            t.start()
+        wait_until(lambda: len(made) == 4 or not parent.is_alive())
+        stop.set()
+        for t in others:
+            t.join()
+        self.assertEqual([os.waitpid(pid, os.WNOHANG) for pid in made], [(0, 0)] * 4)
+        may_end.set()
+        parent.join()
+        for pid in made:
+            status = []
+            wait_until(lambda: status.append(os.waitpid(pid, os.WNOHANG))
+                       or status[-1][0] == pid)
+            self.assertEqual(os.WTERMSIG(status[-1][1]), signal.SIGKILL)
+
+    def test_a_thread_traces_its_child(self):
+        ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+        ptrace.argtypes = ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p
+        ptrace.restype = ctypes.c_long
+
+        def trace(_):
+            pid = os.fork()
+            if pid == 0:
+                if ptrace(PTRACE_TRACEME, 0, None, None) == 0:
+                    os.kill(os.getpid(), signal.SIGSTOP)
+                os._exit(0)
+            status = os.waitpid(pid, 0)[1]
+            if os.WIFEXITED(status):
+                return None
+            results = []
+            for _ in range(5):
+                time.sleep(0.001)
+                results.append(ptrace(PTRACE_SETOPTIONS, pid, None, None))
+            ptrace(PTRACE_CONT, pid, None, None)
+            os.waitpid(pid, 0)
+            return results
+
+        with Others():
+            results = in_threads(trace, 4)
+        if None in results:
+            self.skipTest("ptrace() is not permitted")
+        self.assertEqual(results, [[0] * 5] * 4)
 
     def test_a_child_that_nobody_is_told_of_executes_a_program(self):
         for how in "copy", "share", "_Fork", "syscall":
