@@ -960,7 +960,7 @@ before_fork(void)
     (void)pthread_mutex_lock(&init_lock);
     _PyPth_Lock();
     forks_alone = (&__libc_single_threaded != NULL && __libc_single_threaded)
-                  || count_kernels() == 1;
+                  || (_PyPth_nthreads == 1 && count_kernels() == 1);
 }
 
 static void
