@@ -222,9 +222,11 @@ vfork(void)
 #else
 static _Py_thread_local void *vfork_return;
 
-// Called by vfork() in pth_machine.h with the address to return to.  Return the
-// C library's own function.
-__attribute__((visibility("hidden"))) void *
+// Called by vfork() in pth_machine.h, where link-time optimization does not see it.
+#define BY_VFORK __attribute__((used, visibility("hidden")))
+
+// Before it, with the address to return to.  Return the C library's own function.
+BY_VFORK void *
 _PyPth_BeforeVfork(void *address)
 {
     static void *func = NULL;
@@ -237,8 +239,8 @@ _PyPth_BeforeVfork(void *address)
     return func;
 }
 
-// Called with its result, in the child and then in the parent.
-__attribute__((visibility("hidden"))) void *
+// After it, in the child and then in the parent, with its result.
+BY_VFORK void *
 _PyPth_AfterVfork(int result)
 {
     if (result != 0) {

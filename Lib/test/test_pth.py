@@ -788,6 +788,7 @@ class SliceTest(ScriptMixin, unittest.TestCase):
         # without a trace in `done` is none here.
         stop = []
         done = []
+        units = [0] * 3
 
         def burn(i, size):
             while not stop:
@@ -797,6 +798,7 @@ class SliceTest(ScriptMixin, unittest.TestCase):
                 else:
                     sum(range(size))
                 done.append(i)
+                units[i] += 1
 
         def nap():
             while not stop:
@@ -806,7 +808,7 @@ class SliceTest(ScriptMixin, unittest.TestCase):
                    for i, size in enumerate((200, 40_000, 400_000))]
         threads.append(threading.Thread(target=nap))
         with threading_helper.start_threads(threads, lambda: stop.append(1)):
-            wait_until(lambda: done.count(2) >= 60)
+            wait_until(lambda: units[2] >= 30)
         turns = collections.Counter(i for i, _ in itertools.groupby(done))
         for i in range(2):
             self.assertGreater(3 * turns[i], turns[2], turns)
