@@ -10,7 +10,7 @@
 #define HWCAP2_FSGSBASE (1 << 1)
 
 // 0: by system call.
-__attribute__((visibility("hidden"))) int _PyPth_fsgsbase;
+__attribute__((used, visibility("hidden"))) int _PyPth_fsgsbase;
 
 static inline void
 _PyPth_InitMachine(void)
