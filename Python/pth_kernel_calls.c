@@ -263,6 +263,8 @@ ON_OWN(_PyPth_BeforeChild(), int, posix_spawnp,
         const posix_spawn_file_actions_t *actions,
         const posix_spawnattr_t *attr, char *const *argv, char *const *env),
        (pid, file, actions, attr, argv, env))
+ON_OWN(_PyPth_BeforeChild(), FILE *, popen,
+       (const char *command, const char *mode), (command, mode))
 
 // The others are of other kernel threads than the backend knows of, in their
 // parent's memory or in a copy in which it may be locked: all their calls are

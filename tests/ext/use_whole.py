@@ -12,6 +12,7 @@ import random
 import re
 import resource
 import select
+import shlex
 import signal
 import socket
 import struct
@@ -753,13 +754,25 @@ class ProcessTest(unittest.TestCase):
         return os.posix_spawnp(self.ORPHAN[0], self.ORPHAN, os.environ,
                                file_actions=[(os.POSIX_SPAWN_DUP2, out, 1)])
 
-    def popen_orphan(self, out):
+    def subprocess_orphan(self, out):
         child = subprocess.Popen(self.ORPHAN, stdout=out)
         child.returncode = 0          # this test waits for it
         return child.pid
 
+    def popen_orphan(self, out):
+        libc = ctypes.CDLL(None)
+        libc.popen.restype = ctypes.c_void_p
+        libc.fileno.argtypes = ctypes.c_void_p,
+        stream = libc.popen(f"echo $$; exec {shlex.join(self.ORPHAN)}".encode(), b"r")
+        said = b""
+        while said.count(b"\n") < 2:
+            said += os.read(libc.fileno(stream), 100)
+        os.write(out, b"\n")
+        return int(said)
+
     def test_a_child_belongs_to_the_thread_that_has_made_it(self):
-        for start in self.fork_orphan, self.spawn_orphan, self.popen_orphan:
+        for start in (self.fork_orphan, self.spawn_orphan, self.popen_orphan,
+                      self.subprocess_orphan):
             with self.subTest(start.__name__):
                 self.check_children(start)
 
