@@ -147,6 +147,23 @@ gettid(void)
     return (pid_t)_PyPth_Sys(SYS_gettid);
 }
 
+// Send the signal to the thread with that native ID.  Return false if there is none
+// here; else `*result` is what tgkill() returns.
+static int
+kill_thread(pid_t tid, int signum, int *result)
+{
+    if (tid <= 0 || !_PyPth_InProgram()) {
+        return 0;
+    }
+    int err = is_own(tid) ? pthread_kill(pthread_self(), signum)
+                          : _PyPth_KillTid(tid, signum);
+    if (err > 0) {
+        errno = err;
+    }
+    *result = err == 0 ? 0 : -1;
+    return err >= 0;
+}
+
 // Since glibc 2.30.
 extern int tgkill(pid_t pid, pid_t tid, int signum);
 DECLARE_REAL(tgkill)
@@ -154,19 +171,11 @@ DECLARE_REAL(tgkill)
 MAPPED int
 tgkill(pid_t pid, pid_t tid, int signum)
 {
-    int err = -1;
-    if (pid == getpid() && tid > 0 && _PyPth_InProgram()) {
-        err = is_own(tid) ? pthread_kill(pthread_self(), signum)
-                          : _PyPth_KillTid(tid, signum);
+    int result;
+    if (pid == getpid() && kill_thread(tid, signum, &result)) {
+        return result;
     }
-    if (err < 0) {
-        return real(tgkill)(pid, tid, signum);
-    }
-    if (err > 0) {
-        errno = err;
-        return -1;
-    }
-    return 0;
+    return real(tgkill)(pid, tid, signum);
 }
 
 
@@ -427,6 +436,7 @@ syscall(long number, ...)
     va_start(list, number);
     get_args(list, args);
     va_end(list);
+    int killed;
     switch (number) {
     case SYS_gettid:
         return gettid();
@@ -464,7 +474,10 @@ syscall(long number, ...)
     case SYS_tgkill:
         return tgkill((pid_t)args[0], (pid_t)args[1], (int)args[2]);
     case SYS_tkill:
-        return tgkill(getpid(), (pid_t)args[0], (int)args[1]);
+        if (kill_thread((pid_t)args[0], (int)args[1], &killed)) {
+            return killed;
+        }
+        break;
 #ifdef SYS_rseq
     case SYS_rseq:
         // See _PyPth_LeaveRseq().

@@ -599,6 +599,10 @@ class SignalTest(unittest.TestCase):
                 self.assertEqual(send(), 0)
                 self.assertTrue(select.select([r], [], [], LOST)[0])
                 self.assertEqual(r.recv(9), bytes([signal.SIGUSR1]))
+            if len(sends) > 1:
+                other = subprocess.Popen(["sleep", "1000"])
+                self.assertEqual(libc.syscall(200, other.pid, signal.SIGTERM), 0)
+                self.assertEqual(other.wait(), -signal.SIGTERM)
             self.assertEqual(libc.tgkill(os.getpid(), t.native_id, 0), 0)
             self.assertEqual(libc.tgkill(os.getpid(), t.native_id, 99), -1)
             self.assertEqual(libc.tgkill(os.getpid(), 0, 0), -1)
