@@ -1641,6 +1641,14 @@ forget_others(void)
     kick_came = 0;
 }
 
+// Whoever had it, or whose it had, is the parent's.
+static void
+take_own_tp(_PyPth_thread *thread)
+{
+    thread->k.tp = thread->tp;
+    thread->lends_tp = thread->tp_with = thread;
+}
+
 // The child of a foreign thread, or of one that is out: what Pth was about to do is
 // done by whoever comes in first.
 void
@@ -1648,15 +1656,17 @@ _PyPth_ForgetCarrier(void)
 {
     forget_others();
     _PyPth_thread *thread = _PyPth_current;
-    char *stub = new_stub();
-    if (stub == NULL) {
+    if (thread->stub == NULL) {
+        thread->stub = new_stub();
+    }
+    if (thread->stub == NULL) {
         Py_FatalError("no memory for a stack");
     }
     thread->out = 1;
     thread->on = thread;
     thread->busy = _PyPth_first->busy = 1;
-    thread->stub = stub;
-    vacant = stub_context(stub);
+    take_own_tp(thread);
+    vacant = stub_context(thread->stub);
     _PyPth_after = _PyPth_VACANT;
 }
 
@@ -1673,8 +1683,7 @@ _PyPth_ForgetKernels(_PyPth_thread *self)
     }
     self->wants_own = 0;
     self->sent_away = NULL;
-    self->k.tp = self->tp;
-    self->lends_tp = self->tp_with = self;
+    take_own_tp(self);
     self->kmask = self->sigmask;
     self->alt_owner = self->has_altstack ? self : NULL;
     // As the kernel does (fork(2)).
