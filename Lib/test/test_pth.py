@@ -2529,6 +2529,8 @@ class ForeignThreadTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out, "None")
 
+    @support.skip_if_sanitizer("its allocator's locks can be held in the child",
+                               address=True)
     def test_a_foreign_thread_forks(self):
         # The child has this thread alone, and can start others.
         out = self.run_foreign("""
