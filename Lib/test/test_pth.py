@@ -805,7 +805,7 @@ class SliceTest(ScriptMixin, unittest.TestCase):
                 time.sleep(0.0002)
 
         threads = [threading.Thread(target=burn, args=(i, size))
-                   for i, size in enumerate((200, 40_000, 400_000))]
+                   for i, size in enumerate((200, 40_000, 150_000))]
         threads.append(threading.Thread(target=nap))
         with threading_helper.start_threads(threads, lambda: stop.append(1)):
             wait_until(lambda: units[2] >= 30)
