@@ -1264,7 +1264,8 @@ _PyPth_CondWait(_PyPth_cond *cond)
 {
     int flags = 0;
     if (woken_for_gil) {
-        cond->owed |= cond->quick;
+        // Somebody else has taken it meanwhile, but it has waited longest.
+        cond->owed |= (cond->quick && waits_in_kernel(_PyPth_self));
         flags = _PyPth_AT_FRONT;
     }
     if (!cond->waited) {
@@ -1279,7 +1280,7 @@ _PyPth_CondWait(_PyPth_cond *cond)
     // Nobody else asks the holder.  Without memory for it, waiting is all.
     (void)_PyPth_StartMonitor();
     _PyPth_result result = _PyPth_Wait(&cond->waiters, _PyPth_FOREVER, flags);
-    woken_for_gil = waits_in_kernel(_PyPth_self);
+    woken_for_gil = 1;
     return result;
 }
 

@@ -783,6 +783,13 @@ class SliceTest(ScriptMixin, unittest.TestCase):
         self.assertLess(after - before, 30 * 50)
 
     def test_threads_that_compute_take_turns_beside_one_that_naps(self):
+        self.check_turns((200, 40_000, 150_000), 30)
+
+    def test_they_do_so_where_they_keep_the_gil_for_longer_than_a_slice(self):
+        # Who was woken for it and finds it taken has still waited longest.
+        self.check_turns((200, 640_000, 2_000_000), 15)
+
+    def check_turns(self, sizes, count):
         # However long each keeps the GIL, and whoever goes first in between.  What
         # the first one does takes much less than a slice, on any machine: a turn
         # without a trace in `done` is none here.
@@ -805,10 +812,10 @@ class SliceTest(ScriptMixin, unittest.TestCase):
                 time.sleep(0.0002)
 
         threads = [threading.Thread(target=burn, args=(i, size))
-                   for i, size in enumerate((200, 40_000, 150_000))]
+                   for i, size in enumerate(sizes)]
         threads.append(threading.Thread(target=nap))
         with threading_helper.start_threads(threads, lambda: stop.append(1)):
-            wait_until(lambda: units[2] >= 30)
+            wait_until(lambda: units[2] >= count)
         turns = collections.Counter(i for i, _ in itertools.groupby(done))
         for i in range(2):
             self.assertGreater(3 * turns[i], turns[2], turns)
