@@ -57,13 +57,7 @@ ask(pid_t tid)
     PyTime_t used = -1;
     _PyPth_Lock();
     _PyPth_counts_all = 1;
-    _PyPth_thread *thread = _PyPth_self;
-    if (tid != 0) {
-        thread = _PyPth_threads;
-        while (thread != NULL && thread->tid != tid) {
-            thread = thread->all_next;
-        }
-    }
+    _PyPth_thread *thread = tid != 0 ? _PyPth_FindTid(tid) : _PyPth_self;
     if (thread != NULL) {
         used = time_of(thread);
     }

@@ -403,6 +403,8 @@ extern void _Py_NO_RETURN _PyPth_Exit(void *value);
 extern void _PyPth_Adopt(void);
 // The thread alive with this ident, or NULL.  Locked.
 extern _PyPth_thread *_PyPth_FindThread(unsigned long ident);
+// The same for a native ID.
+extern _PyPth_thread *_PyPth_FindTid(pid_t tid);
 // Is it that of a thread that has ended, but whose kernel thread is kept?
 extern int _PyPth_IsFinished(unsigned long ident);
 // Its kernel thread has this name from now on.
@@ -687,6 +689,8 @@ _PyPth_LeaveCallMask(void)
 }
 // Does `thread` let one of these signals through?
 extern int _PyPth_TakesSignal(_PyPth_thread *thread, uint64_t set);
+// _PyPth_Kill() for a native ID.  Return -1 if no thread has it.
+extern int _PyPth_KillTid(pid_t tid, int signum);
 // Take the backend's signal out of a mask that is to be blocked.
 extern void _PyPth_UnblockSignal(sigset_t *mask);
 // All signals but what _PyPth_SendSignal() sends, and PTH_SIGSETXID.

@@ -419,9 +419,9 @@ is_about_own(long number, const long *args)
     // A ring may be one thread's, and what it has begun ends with that.
     case SYS_io_uring_setup: case SYS_io_uring_enter:
     case SYS_io_uring_register:
-    case SYS_set_robust_list: case SYS_pkey_alloc:
+    case SYS_set_robust_list:
 #ifdef __x86_64__
-    case SYS_arch_prctl: case SYS_ioperm: case SYS_iopl:
+    case SYS_arch_prctl:
 #endif
         return 1;
     }
@@ -471,6 +471,15 @@ syscall(long number, ...)
         return unshare((int)args[0]);
     case SYS_setns:
         return setns((int)args[0], (int)args[1]);
+    case SYS_pkey_alloc:
+        return pkey_alloc((unsigned int)args[0], (unsigned int)args[1]);
+#ifdef __x86_64__
+    case SYS_ioperm:
+        return ioperm((unsigned long)args[0], (unsigned long)args[1],
+                      (int)args[2]);
+    case SYS_iopl:
+        return iopl((int)args[0]);
+#endif
     case SYS_tgkill:
         return tgkill((pid_t)args[0], (pid_t)args[1], (int)args[2]);
     case SYS_tkill:

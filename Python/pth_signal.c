@@ -500,20 +500,24 @@ _PyPth_TakeSignalsHome(const sigset_t *mask)
     _PyPth_Unlock();
 }
 
-int
-_PyPth_KillTid(int tid, int signum)
+// Return an errno value, or -1: it is none, or has ended.  Locked.
+static int
+kill_found(_PyPth_thread *thread, int signum)
 {
-    int result = -1;
+    if (thread == NULL || thread->ended) {
+        return -1;
+    }
+    return signum == 0 ? 0 : send_to(thread, signum, NULL);
+}
+
+int
+_PyPth_KillTid(pid_t tid, int signum)
+{
     if (signum < 0 || signum > SIGRTMAX) {
         return EINVAL;
     }
     _PyPth_Lock();
-    for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
-        if (t->tid == tid && !t->ended) {
-            result = signum == 0 ? 0 : send_to(t, signum, NULL);
-            break;
-        }
-    }
+    int result = kill_found(_PyPth_FindTid(tid), signum);
     _PyPth_Unlock();
     return result;
 }
@@ -525,16 +529,14 @@ _PyPth_Kill(unsigned long ident, int signum)
         return EINVAL;
     }
     _PyPth_Lock();
-    _PyPth_thread *thread = _PyPth_FindThread(ident);
-    if (thread == NULL || thread->ended) {
-        int finished = _PyPth_IsFinished(ident);
-        _PyPth_Unlock();
-        return finished ? ESRCH
-               : _PyPth_sys_pthread_kill((pthread_t)ident, signum);
-    }
-    int result = signum == 0 ? 0 : send_to(thread, signum, NULL);
+    int result = kill_found(_PyPth_FindThread(ident), signum);
+    int finished = result < 0 && _PyPth_IsFinished(ident);
     _PyPth_Unlock();
-    return result;
+    if (result >= 0) {
+        return result;
+    }
+    return finished ? ESRCH
+           : _PyPth_sys_pthread_kill((pthread_t)ident, signum);
 }
 
 

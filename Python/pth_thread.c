@@ -98,6 +98,16 @@ _PyPth_FindThread(unsigned long ident)
     return thread;
 }
 
+_PyPth_thread *
+_PyPth_FindTid(pid_t tid)
+{
+    _PyPth_thread *thread = _PyPth_threads;
+    while (thread != NULL && thread->tid != tid) {
+        thread = thread->all_next;
+    }
+    return thread;
+}
+
 
 /* Pth */
 

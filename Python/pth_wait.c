@@ -1238,6 +1238,8 @@ _PyPth_CondFini(_PyPth_cond *cond)
 // A kernel thread that waits for the GIL is slow to wake, and whoever Pth runs
 // next would always have taken it by then.  So it is kept for one whose turn it
 // is: because the holder was asked for it, or one of Pth was quicker once.
+
+// The caller was woken for it, and has not taken it yet.
 static _Py_thread_local char woken_for_gil = 0;
 
 void

@@ -294,8 +294,6 @@ extern void _PyPth_ArenaFree(void *ctx, void *memory, size_t size);
 
 // pthread_kill() for the ident of a thread: return 0 or an errno value.
 extern int _PyPth_Kill(unsigned long ident, int signum);
-// The same to the one with that native ID; or -1: there is none.
-extern int _PyPth_KillTid(int tid, int signum);
 
 #endif  // HAVE_PTH
 

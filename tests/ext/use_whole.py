@@ -781,8 +781,8 @@ class ProcessTest(unittest.TestCase):
                 self.check_children(start)
 
     def check_children(self, start):
-        made, alive, stop = [], [], threading.Event()
-        may_end = threading.Event()
+        made = []
+        stop, may_end = threading.Event(), threading.Event()
 
         def make():
             r, w = os.pipe()
@@ -794,7 +794,7 @@ class ProcessTest(unittest.TestCase):
                 os.read(r, 1)
             os.close(r)
             os.close(w)
-            alive.append(may_end.wait(LOST))
+            may_end.wait(LOST)
 
         def other():
             while not stop.is_set():
