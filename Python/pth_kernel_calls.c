@@ -420,6 +420,8 @@ is_about_own(long number, const long *args)
     case SYS_io_uring_setup: case SYS_io_uring_enter:
     case SYS_io_uring_register:
     case SYS_set_robust_list:
+    // Unlike the function of that name it stores the word that it reads.
+    case SYS_ptrace:
 #ifdef __x86_64__
     case SYS_arch_prctl:
 #endif

@@ -27,6 +27,9 @@
 #define CALM_TICKS 1000
 #define CALM_ENTRIES 100          // of the backend, in a tick
 #define NAP_NS 20000000
+// It does not wait for the lock, but where it found the backend locked so often: a
+// thread may have it locked for most of its time, and whenever it is preempted.
+#define BUSY_LOOKS 3
 
 static int has_monitor = 0;
 int _PyPth_nown_kernels = 0;
@@ -57,6 +60,7 @@ static PyTime_t asked;            // when it was asked for its GIL, or 0
 static PyTime_t shortest = TICK_NS;   // slice of those that somebody runs or waits in
 static int calm = 0;              // looks that found nothing to do
 static int idle_looks = 0;        // that found one in a call, and others waiting
+static int busy_looks = 0;        // that found the backend locked
 static int brisk = 0;             // threads handed over since the last one
 
 // What it waits for between two looks, besides time: descriptors that threads wait
@@ -105,9 +109,10 @@ static int
 look(void)
 {
     _PyPth_thread *thread = _Py_atomic_load_ptr_relaxed(&_PyPth_lock);
-    if (thread == _PyPth_BUSY) {
+    if (thread == _PyPth_BUSY && ++busy_looks < BUSY_LOOKS) {
         return 1;
     }
+    busy_looks = 0;
     _PyPth_Lock();
     thread = _PyPth_after;
     nfds = 0;

@@ -101,6 +101,14 @@ int _PyPth_lock_sleepers = 0;
 static int lock_waiters = 0;      // these, and those that will sleep
 static int lock_wakes = 0;        // a futex: how often one was woken
 static int lock_woken = 0;        // one was, and has not looked yet
+// Who locks it again at once, and has it locked for most of the time, leaves it to
+// nobody else: neither to one that was woken, nor to one that looks when the kernel
+// has just taken the processor from the first.  So who has waited for longer than
+// this says so, and whoever unlocks it waits for that, but not forever (as Go's
+// sync.Mutex does, src/internal/sync/mutex.go).
+#define STARVES_NS 1000000
+#define LEAVES_NS 10000000
+static int lock_starves = 0;      // a futex: somebody does
 
 void __attribute__((noinline))
 _PyPth_WakeForLock(void)
@@ -109,12 +117,16 @@ _PyPth_WakeForLock(void)
         (void)_Py_atomic_add_int(&lock_wakes, 1);
         (void)_PyPth_Futex(&lock_wakes, FUTEX_WAKE_PRIVATE, 1, NULL);
     }
+    if (_Py_atomic_load_int_relaxed(&lock_starves)) {
+        struct timespec timeout = {0, LEAVES_NS};
+        (void)_PyPth_Futex(&lock_starves, FUTEX_WAIT_PRIVATE, 1, &timeout);
+    }
 }
 
 void
 _PyPth_ForgetSleepers(void)
 {
-    _PyPth_lock_sleepers = lock_waiters = lock_woken = 0;
+    _PyPth_lock_sleepers = lock_waiters = lock_woken = lock_starves = 0;
 }
 
 // Return true if it is locked after all.
@@ -144,7 +156,14 @@ _PyPth_LockSlowly(void)
     // its like only (sched(7)).
     int waiters = _Py_atomic_add_int(&lock_waiters, 1);
     int yields = waiters < MAX_YIELDING ? 900 : 1;
+    int starves = 0;
+    PyTime_t since = _PyPth_Now();
     while (!lock_at_once()) {
+        if (starves || _PyPth_Now() - since > STARVES_NS) {
+            starves = 1;
+            yields = 0;
+            _Py_atomic_store_int(&lock_starves, 1);
+        }
         if (yields > 0) {
             yields--;
             (void)_PyPth_Sys(SYS_sched_yield);
@@ -154,6 +173,10 @@ _PyPth_LockSlowly(void)
         }
     }
     (void)_Py_atomic_add_int(&lock_waiters, -1);
+    if (starves) {
+        _Py_atomic_store_int(&lock_starves, 0);
+        (void)_PyPth_Futex(&lock_starves, FUTEX_WAKE_PRIVATE, INT_MAX, NULL);
+    }
 }
 
 // Lock the backend unless somebody else has it for longer.  Return true if it
@@ -1359,12 +1382,19 @@ _PyPth_Expelled(_PyPth_thread *kernel, ucontext_t *context)
     }
     kernel->waits_since = 0;
     _Py_atomic_store_ptr_release(&kernel->sent_away, NULL);
-    if (self == NULL || self == kernel || _PyPth_inside
-        || on_altstack(context))
-    {
+    if (self == NULL || self == kernel || on_altstack(context)) {
         // It comes again, see pth_monitor.c.  A stack that the kernel thread
         // has for handlers can't be given to another one while it is in use
         // (sigaltstack(2), EPERM).
+        return;
+    }
+    if (_PyPth_inside) {
+        // Who comes in all the time would be inside again and again: the
+        // monitor, which has sent this, had the lock that it waits for.
+        if (!self->leaving) {
+            self->leaving = 1;
+            (void)_Py_atomic_add_int(&_PyPth_nleaving, 1);
+        }
         return;
     }
     // The thread may be inside of malloc(), for which whoever has the backend
@@ -1403,6 +1433,25 @@ _PyPth_Expelled(_PyPth_thread *kernel, ucontext_t *context)
     }
     _PyPth_inside = 0;
     _PyPth_KeepAltstack(context);
+}
+
+
+int _PyPth_nleaving = 0;
+
+void __attribute__((noinline))
+_PyPth_LeaveNow(void)
+{
+    _PyPth_thread *self = _PyPth_self;
+    if (self == NULL || !self->leaving) {
+        return;
+    }
+    self->leaving = 0;
+    (void)_Py_atomic_add_int(&_PyPth_nleaving, -1);
+    _PyPth_thread *kernel = _PyPth_KernelOf(self);
+    if (kernel != self && (kernel == _PyPth_first || kernel->wants_own)) {
+        // The handler does it, at once.
+        _PyPth_SendSignal(kernel->tid, kernel);
+    }
 }
 
 
@@ -1683,6 +1732,8 @@ _PyPth_ForgetKernels(_PyPth_thread *self)
     }
     self->wants_own = 0;
     self->sent_away = NULL;
+    self->leaving = 0;
+    _PyPth_nleaving = 0;
     take_own_tp(self);
     self->kmask = self->sigmask;
     self->alt_owner = self->has_altstack ? self : NULL;

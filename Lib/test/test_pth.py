@@ -11,6 +11,7 @@ import itertools
 import os
 import signal
 import socket
+import subprocess
 import sys
 import sysconfig
 import textwrap
@@ -865,6 +866,33 @@ class SliceTest(ScriptMixin, unittest.TestCase):
             print(long <= 4, short > 4)
             """)
         self.assertEqual(out, "True True")
+
+    def test_who_asks_for_its_time_all_the_time_leaves_turns_to_others(self):
+        # It is in the backend most of the time, and almost whenever the kernel
+        # takes the processor from it, as on a busy machine.
+        burners = [subprocess.Popen([sys.executable, "-S", "-c", "while 1: pass"])
+                   for _ in range(2 * len(os.sched_getaffinity(0)))]
+        try:
+            out = self.run_ok("""
+                import threading, time
+                def switches():
+                    marks = []
+                    def burn(i):
+                        end = time.thread_time() + 0.15
+                        while time.thread_time() < end:
+                            if not marks or marks[-1] != i:
+                                marks.append(i)
+                    ts = [threading.Thread(target=burn, args=(i,)) for i in range(2)]
+                    for t in ts: t.start()
+                    for t in ts: t.join()
+                    return len(marks)
+                print(min(switches() for _ in range(8)))
+                """)
+        finally:
+            for burner in burners:
+                burner.kill()
+                burner.wait()
+        self.assertGreater(int(out), 4)
 
     def turns(self, prepare, n, seconds):
         """How often n threads that compute for so long take turns, after prepare."""

@@ -7,6 +7,7 @@ say what holds with any threads: they pass on stock CPython, too.
 """
 
 import ctypes
+import functools
 import os
 import random
 import re
@@ -818,10 +819,16 @@ class ProcessTest(unittest.TestCase):
             self.assertEqual(os.WTERMSIG(status[-1][1]), signal.SIGKILL)
 
     def test_a_thread_traces_its_child(self):
-        ptrace = ctypes.CDLL(None, use_errno=True).ptrace
-        ptrace.argtypes = ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p
-        ptrace.restype = ctypes.c_long
+        libc = ctypes.CDLL(None, use_errno=True)
+        args = ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p
+        libc.ptrace.argtypes = args
+        libc.ptrace.restype = libc.syscall.restype = ctypes.c_long
+        libc.syscall.argtypes = ctypes.c_long, *args
+        if os.uname().machine == "x86_64":
+            self.check_tracing(functools.partial(libc.syscall, 101))
+        self.check_tracing(libc.ptrace)
 
+    def check_tracing(self, ptrace):
         def trace(_):
             pid = os.fork()
             if pid == 0:
@@ -835,7 +842,8 @@ class ProcessTest(unittest.TestCase):
             for _ in range(5):
                 time.sleep(0.001)
                 results.append(ptrace(PTRACE_SETOPTIONS, pid, None, None))
-            ptrace(PTRACE_CONT, pid, None, None)
+            if ptrace(PTRACE_CONT, pid, None, None) != 0:
+                os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             return results
 
