@@ -21,33 +21,36 @@ char _PyPth_counts_once = 1;
 #define CLOCK_OF(tid) ((clockid_t)(~(unsigned int)(tid) << 3 | 6))
 #define TID_OF(clock) ((pid_t)~((clock) >> 3))
 
-void
-_PyPth_Count(_PyPth_thread *kernel, _PyPth_thread *next)
+// The kernel thread has used so much.  Locked.
+static void
+give(_PyPth_thread *kernel, PyTime_t now)
 {
-    int err = errno;
-    struct timespec ts;
-    if (_PyPth_Sys(SYS_clock_gettime, CLOCK_OF(kernel->tid), &ts) == 0) {
-        PyTime_t now = _PyPth_FromTimespec(&ts);
+    if (now > kernel->given) {
         kernel->counts_for->used += now - kernel->given;
         kernel->given = now;
     }
-    kernel->counts_for = next;
+}
+
+static void
+count(_PyPth_thread *kernel, clockid_t clock)
+{
+    int err = errno;
+    struct timespec ts;
+    if (_PyPth_Sys(SYS_clock_gettime, clock, &ts) == 0) {
+        give(kernel, _PyPth_FromTimespec(&ts));
+    }
     errno = err;
 }
 
-// That of the thread, in nanoseconds.  Locked.
-static PyTime_t
-time_of(_PyPth_thread *thread)
+void
+_PyPth_Count(_PyPth_thread *kernel, _PyPth_thread *next)
 {
-    _PyPth_thread *kernel = _PyPth_KernelOf(thread);
-    if (kernel->counts_for == thread) {
-        _PyPth_Count(kernel, thread);
-    }
-    return thread->used;
+    count(kernel, CLOCK_OF(kernel->tid));
+    kernel->counts_for = next;
 }
 
 // That of the Python thread whose own kernel thread this is (0: the calling
-// one).  Return -1 if the kernel has to be asked.
+// one), in nanoseconds.  Return -1 if the kernel has to be asked.
 static PyTime_t
 ask(pid_t tid)
 {
@@ -59,7 +62,13 @@ ask(pid_t tid)
     _PyPth_counts_all = 1;
     _PyPth_thread *thread = tid != 0 ? _PyPth_FindTid(tid) : _PyPth_self;
     if (thread != NULL) {
-        used = time_of(thread);
+        _PyPth_thread *kernel = _PyPth_KernelOf(thread);
+        if (kernel->counts_for == thread) {
+            // The kernel finds that of the caller sooner than that of an ID.
+            count(kernel, thread == _PyPth_self ? CLOCK_THREAD_CPUTIME_ID
+                                                : CLOCK_OF(kernel->tid));
+        }
+        used = thread->used;
     }
     _PyPth_Unlock();
     return used;
@@ -102,20 +111,26 @@ DECLARE_REAL(getrusage)
 MAPPED int
 getrusage(__rusage_who_t who, struct rusage *usage)
 {
-    int result = real(getrusage)(who, usage);
-    if (who != RUSAGE_THREAD || result != 0) {
-        return result;
+    if (who != RUSAGE_THREAD || !_PyPth_InProgram()) {
+        return real(getrusage)(who, usage);
     }
-    PyTime_t used = ask(0);
-    if (used >= 0) {
-        // What is new is divided as the kernel thread's time is.
+    _PyPth_Lock();
+    _PyPth_counts_all = 1;
+    int result = real(getrusage)(who, usage);
+    if (result == 0) {
+        _PyPth_thread *self = _PyPth_self;
+        _PyPth_thread *kernel = _PyPth_KernelOf(self);
         PyTime_t user = from_timeval(&usage->ru_utime);
         PyTime_t both = user + from_timeval(&usage->ru_stime);
-        PyTime_t more = used / 1000 - told_user - told_system;
+        if (kernel->counts_for == self) {
+            give(kernel, both * 1000);
+        }
+        // What is new is divided as the kernel thread's time is.
+        PyTime_t more = self->used / 1000 - told_user - told_system;
         if (more < 0) {
             // The kernel thread is used again.
             told_user = told_system = 0;
-            more = used / 1000;
+            more = self->used / 1000;
         }
         PyTime_t more_user = both > 0
                              ? (PyTime_t)((double)more * user / both) : more;
@@ -124,5 +139,6 @@ getrusage(__rusage_who_t who, struct rusage *usage)
         usage->ru_utime = to_timeval(told_user);
         usage->ru_stime = to_timeval(told_system);
     }
+    _PyPth_Unlock();
     return result;
 }
