@@ -63,8 +63,10 @@ typedef enum {
 // Sets of signals are as the kernel has them, a bit a signal: a sigset_t of the
 // C library begins with that, and has room for 1,024.
 #define PTH_SIGNAL_BIT(signum) ((uint64_t)1 << ((signum) - 1))
-// By which the C library has setuid() done by all threads (nptl(7)); it has no name
-// (glibc, sysdeps/unix/sysv/linux/internal-signals.h).
+// By which the C library cancels threads, and has setuid() done by all of them
+// (nptl(7)); they have no names (glibc,
+// sysdeps/unix/sysv/linux/internal-signals.h).
+#define PTH_SIGCANCEL 32
 #define PTH_SIGSETXID 33
 
 // One record a Python thread.  See the table of states in docs/design.md.
@@ -635,7 +637,8 @@ extern void _PyPth_FindFirstMask(void);
 // `thread` begins with the mask of whoever has started it.  Locked.
 extern void _PyPth_MaskInherited(_PyPth_thread *thread);
 // The calling thread has changed its mask.
-extern void _PyPth_MaskChanged(void);
+extern void _PyPth_MaskChanged(int how, const sigset_t *set,
+                               const sigset_t *before);
 // Threads have come or gone: the shared mask has to be made anew.
 extern void _PyPth_MaskStale(void);
 // True once a thread has changed its mask while others lived.

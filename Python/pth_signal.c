@@ -357,16 +357,33 @@ any_mask_differs(void)
     return 0;
 }
 
+// The mask that pthread_sigmask() has made of the one before.
+static uint64_t
+mask_after(int how, const sigset_t *set, const sigset_t *before)
+{
+    uint64_t mask, was;
+    memcpy(&mask, set, sizeof(mask));
+    memcpy(&was, before, sizeof(was));
+    // The kernel and the C library leave these alone (signal(7), nptl(7)).
+    mask &= ~(PTH_SIGNAL_BIT(SIGKILL) | PTH_SIGNAL_BIT(SIGSTOP)
+              | PTH_SIGNAL_BIT(PTH_SIGCANCEL) | PTH_SIGNAL_BIT(PTH_SIGSETXID));
+    mask = (how == SIG_SETMASK ? mask
+            : how == SIG_BLOCK ? was | mask : was & ~mask);
+    // Of that more has to be known.
+    return mask & PTH_SIGNAL_BIT(_PyPth_SIGNAL) ? _PyPth_GetSignalMask() : mask;
+}
+
 void
-_PyPth_MaskChanged(void)
+_PyPth_MaskChanged(int how, const sigset_t *set, const sigset_t *before)
 {
     _PyPth_thread *self = _PyPth_self;
     if (!_PyPth_CanLend()) {
         // _PyPth_TakeSignal() looks at the mask of the first thread itself.
         return;
     }
+    uint64_t mask = mask_after(how, set, before);
     _PyPth_Lock();
-    _PyPth_KernelOf(self)->kmask = self->sigmask = _PyPth_GetSignalMask();
+    _PyPth_KernelOf(self)->kmask = self->sigmask = mask;
     // It may have left a call by siglongjmp().
     self->has_call_mask = 0;
     // Often it has got back the one that it had before, as after a fork().

@@ -9,6 +9,7 @@
 #include <limits.h>               // PIPE_BUF
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>        // major()
 #include <sys/uio.h>              // writev()
 
@@ -20,6 +21,7 @@ typedef enum {
     FD_FILE,                      // never waits for anybody
     FD_SOCKET,
     FD_PIPE,                      // pipe, eventfd, timerfd, ...
+    FD_OLD_PIPE,                  // the same, and RWF_NOWAIT is not known of it
     FD_DEVICE,                    // terminal, ...
 } fd_kind;
 
@@ -30,14 +32,34 @@ typedef enum {
    wrong is only being slower. */
 
 static unsigned char kinds[1024]; // an fd_kind for each descriptor below
+static char nonblocking[sizeof(kinds)];   // it was so
 
 void
 _PyPth_ForgetKinds(unsigned int first, unsigned int last)
 {
     if (first < sizeof(kinds)) {
         size_t end = Py_MIN((size_t)last + 1, sizeof(kinds));
-        memset(&kinds[first], FD_UNKNOWN, end > first ? end - first : 0);
+        size_t n = end > first ? end - first : 0;
+        memset(&kinds[first], FD_UNKNOWN, n);
+        memset(&nonblocking[first], 0, n);
     }
+}
+
+int
+_PyPth_IsNonblocking(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    int yes = flags < 0 || (flags & O_NONBLOCK);
+    if (yes && fd >= 0 && (size_t)fd < sizeof(nonblocking)) {
+        nonblocking[fd] = 1;
+    }
+    return yes;
+}
+
+int
+_PyPth_WasNonblocking(int fd)
+{
+    return fd >= 0 && (size_t)fd < sizeof(nonblocking) && nonblocking[fd];
 }
 
 static fd_kind
@@ -85,14 +107,58 @@ kind_of(int fd)
     return kind != FD_UNKNOWN ? kind : look_at(fd);
 }
 
-// If somebody else takes what is in the pipe before the plain call does, that
-// blocks, and the thread is left behind.
 static int
 pipe_blocks(int fd)
 {
     int flags = fcntl(fd, F_GETFL);
     return flags >= 0 && !(flags & O_NONBLOCK)
            && (flags & O_ACCMODE) != O_WRONLY;
+}
+
+// Read what is there: EAGAIN if that is nothing.  EOPNOTSUPP: the kernel cannot do
+// that with a pipe (Linux before 6.4), or with what else this is.
+static ssize_t
+read_now(int fd, void *buf, size_t len)
+{
+    struct iovec iov = {buf, len};
+    // -1: as read() does, no offset.
+    return _PyPth_Sys(SYS_preadv2, fd, &iov, 1, -1L, -1L, RWF_NOWAIT);
+}
+
+static ssize_t
+read_pipe(int fd, void *buf, size_t len, fd_kind kind)
+{
+    if (kind != FD_OLD_PIPE) {
+        ssize_t n;
+        int wait = 0;
+        do {
+            n = read_now(fd, buf, len);
+            if (n >= 0) {
+                return n;
+            }
+            if (!would_block()) {
+                // The plain call tells why.
+                if (errno == EOPNOTSUPP && (size_t)fd < sizeof(kinds)) {
+                    kinds[fd] = FD_OLD_PIPE;
+                }
+                wait = CANNOT_WAIT;
+            }
+            else if (_PyPth_IsNonblocking(fd)) {
+                errno = EAGAIN;
+                return -1;
+            }
+            else {
+                wait = _PyPth_WaitFd(fd, POLLIN, 0, NULL);
+            }
+        } while (wait == 0);
+        if (wait < 0) {
+            return -1;
+        }
+        forget_error();
+    }
+    // If somebody else takes what is in the pipe before the plain call does, that
+    // blocks, and the thread is left behind.
+    return _PyPth_WaitInput(fd, pipe_blocks) < 0 ? -1 : real(read)(fd, buf, len);
 }
 
 ssize_t
@@ -107,11 +173,9 @@ _PyPth_Read(int fd, void *buf, size_t len)
         forget_error();
         kind = look_at(fd);
     }
-    if (kind == FD_PIPE) {
+    if ((kind == FD_PIPE || kind == FD_OLD_PIPE) && !_PyPth_WasNonblocking(fd)) {
         mapped_call();
-        if (_PyPth_WaitInput(fd, pipe_blocks) < 0) {
-            return -1;
-        }
+        return read_pipe(fd, buf, len, kind);
     }
     return real(read)(fd, buf, len);
 }

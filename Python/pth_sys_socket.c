@@ -103,6 +103,9 @@ _PyPth_Recv(int fd, void *buf, size_t len, int flags, struct sockaddr *addr,
 {
     how_to_wait how = {0, 0};
     int wait = 0;
+    if (_PyPth_WasNonblocking(fd)) {
+        return real(recvfrom)(fd, buf, len, flags, addr, addrlen);
+    }
     mapped_call();
     if (lowat_used && socket_option(fd, SO_RCVLOWAT) > 1) {
         wait = CANNOT_WAIT;
@@ -194,6 +197,9 @@ _PyPth_Send(int fd, const void *buf, size_t len, int flags)
 {
     size_t done = 0;
     int asked = 0, wait = 0;
+    if (_PyPth_WasNonblocking(fd)) {
+        return real(send)(fd, buf, len, flags);
+    }
     mapped_call();
     while (wait == 0) {
         ssize_t n = real(send)(fd, (const char *)buf + done, len - done,
@@ -296,6 +302,7 @@ ioctl(int fd, unsigned long op, ...)
     va_end(args);
     if (op == FIONBIO) {
         _PyPth_ForgetEdges(fd);
+        _PyPth_ForgetKinds(fd, fd);
     }
     return real(ioctl)(fd, op, arg);
 }
@@ -309,6 +316,7 @@ map_fcntl(int fd, int op, ...)
     va_end(args);
     if (op == F_SETFL) {
         _PyPth_ForgetEdges(fd);
+        _PyPth_ForgetKinds(fd, fd);
     }
     return real(fcntl)(fd, op, arg);
 }

@@ -169,9 +169,13 @@ pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
     if (how != SIG_UNBLOCK) {
         _PyPth_UnblockSignal(&allowed);
     }
-    int err = real(pthread_sigmask)(how, &allowed, old);
+    sigset_t before;
+    int err = real(pthread_sigmask)(how, &allowed, &before);
     if (err == 0 && !_PyPth_inside && !_PyPth_InHandler()) {
-        _PyPth_MaskChanged();
+        _PyPth_MaskChanged(how, &allowed, &before);
+    }
+    if (err == 0 && old != NULL) {
+        *old = before;
     }
     return err;
 }
@@ -522,15 +526,6 @@ pipe(int fds[2])
 
 /* What the mapped calls have in common */
 
-DECLARE_REAL(fcntl)
-
-int
-_PyPth_IsNonblocking(int fd)
-{
-    int flags = real(fcntl)(fd, F_GETFL);
-    return flags < 0 || (flags & O_NONBLOCK);
-}
-
 int
 _PyPth_WaitFd(int fd, short events, int flags, short *revents)
 {
@@ -575,6 +570,7 @@ _PyPth_WaitInput(int fd, int (*blocks)(int fd))
    become other files'. */
 
 DECLARE_REAL(close)
+DECLARE_REAL(fcntl)
 DECLARE_REAL(dup2)
 DECLARE_REAL(dup3)
 DECLARE_REAL(close_range)

@@ -150,8 +150,6 @@ valid_timespec(const struct timespec *ts)
 
 /* pth_syscalls.c */
 
-// True if a call on `fd` fails rather than blocks.
-extern int _PyPth_IsNonblocking(int fd);
 // Wait until `fd` is ready for `events`.  `flags`: 0 or _PyPth_EDGES.  Return
 // 0, with what poll() says of it in `*revents`, or with 0 there if the caller
 // has to see for itself; or -1 and errno: EINTR, EBADF when another thread has
@@ -173,6 +171,12 @@ extern int _PyPth_SocketCallsInterposed(void);
 
 /* pth_sys_file.c */
 
+// True if a call on `fd` fails rather than blocks.
+extern int _PyPth_IsNonblocking(int fd);
+// True if that was so a moment ago: the plain call may be made, which needs no
+// second one to know why it has failed.  If it blocks after all, its thread is left
+// behind.
+extern int _PyPth_WasNonblocking(int fd);
 extern ssize_t _PyPth_Read(int fd, void *buf, size_t len);
 
 /* pth_sys_poll.c */

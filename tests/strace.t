@@ -166,6 +166,49 @@ mapped=$(sed -n '/write(1, "starts/,/write(1, "ended/p' "$tmp/log" |
 ok "500 threads, one after the other, need neither memory nor kernel threads ($mapped calls)" \
     test "$mapped" -lt 50
 
+# Calls beside a thread that waits, which could wait, but need not.
+cat > "$tmp/ready.py" <<'END'
+import os
+import socket
+import threading
+
+r, w = os.pipe()
+empty, _ = os.pipe()
+os.set_blocking(empty, False)
+a, b = socket.socketpair()
+b.setblocking(False)
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+for i in range(1100):
+    if i == 100:
+        os.write(1, b"ready\n")
+    os.write(w, b"x")
+    os.read(r, 1)
+    for read in lambda: os.read(empty, 1), lambda: b.recv(1):
+        try:
+            read()
+        except BlockingIOError:
+            pass
+        else:
+            raise AssertionError
+    b.send(b"x")
+    a.recv(1)
+os.write(1, b"ended\n")
+os._exit(0)
+END
+ok "a program whose calls need not wait runs" \
+    trace "$PTH_PYTHON" "$tmp/log" "$tmp/ready.py"
+like "when it makes them is seen" "$(cat "$tmp/log")" 'write\(1, "ended'
+pid=$(sed -n '1s/ .*//p' "$tmp/log")
+calls=$(sed -n '/write(1, "ready/,/write(1, "ended/p' "$tmp/log" |
+    grep -Ec "^$pid +(write|read|preadv2|poll|fcntl|recvfrom|sendto)\\(")
+# What descriptors are is asked again in every tick.
+if grep -q 'preadv2(.*EOPNOTSUPP' "$tmp/log"; then
+    skip "6,000 calls that need not wait are one each" "Linux 6.4 can read from pipes so"
+else
+    ok "6,000 calls that need not wait are one each (all: $calls)" \
+        test "$calls" -lt 9000
+fi
+
 # Many threads accept connections on one socket: each connection is for one.
 cat > "$tmp/herd.py" <<'END'
 import os

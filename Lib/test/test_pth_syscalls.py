@@ -112,6 +112,31 @@ class BlockingTest(unittest.TestCase):
         self.assertEqual(self.check(lambda: os.read(r, 10),
                                     lambda: os.write(w, b"x")), b"x")
 
+    def test_blocking_again(self):
+        # A call before it has failed, as there was nothing.
+        def change_by_other_number(fd):
+            other = os.dup(fd)
+            os.set_blocking(other, True)
+            os.close(other)
+
+        def read(fd, change):
+            for _ in range(2):
+                with self.assertRaises(BlockingIOError):
+                    os.read(fd, 10)
+            change(fd)
+            return os.read(fd, 10)
+
+        for change in lambda fd: os.set_blocking(fd, True), change_by_other_number:
+            a, b = self.pair()
+            pipe = os.pipe()
+            for fd in pipe:
+                self.addCleanup(os.close, fd)
+            for r, w in pipe, (a.fileno(), b.fileno()):
+                with self.subTest(change=change, fd=r):
+                    os.set_blocking(r, False)
+                    self.assertEqual(self.check(lambda: read(r, change),
+                                                lambda: os.write(w, b"x")), b"x")
+
     def test_waitpid(self):
         r, w = os.pipe()
         child = subprocess.Popen([sys.executable, "-c",
