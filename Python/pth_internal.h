@@ -86,7 +86,7 @@ typedef struct _PyPth_thread {
     char alone;                   // Pth never schedules it any more: it stays
                                   // on its own kernel thread
     char wants_own;               // waits for its own kernel thread
-    char leaving;                 // one of _PyPth_nleaving
+    char postponed;               // one of _PyPth_npostponed
     char spared;                  // how often no signal was sent, as no call was
                                   // made, since its kernel thread is wanted
     struct _PyPth_thread *sent_away;  // to whom, on its kernel thread, a signal
@@ -323,6 +323,10 @@ extern void _PyPth_KickIdle(void);
 extern void _PyPth_TellCarrier(void);
 extern void _PyPth_BeginIdle(void);
 extern void _PyPth_FinishIdle(void);
+// In a signal handler that has interrupted the calling thread inside of the backend:
+// have it leave another one's kernel thread, and get the signals that were deferred,
+// when it is not inside any more.
+extern void _PyPth_Postpone(void);
 // Wait a moment for a kernel thread that has just been started, without a call
 // that waits.
 extern void _PyPth_AwaitArrivals(void);

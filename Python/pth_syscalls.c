@@ -236,6 +236,10 @@ run_handler(int signum, siginfo_t *info, void *context)
         }
         if (defer) {
             _PyPth_DeferSignal(signum, info);
+            if (_PyPth_inside) {
+                // If it is sent again, it may well come there again.
+                _PyPth_Postpone();
+            }
             return;
         }
     }

@@ -1391,10 +1391,7 @@ _PyPth_Expelled(_PyPth_thread *kernel, ucontext_t *context)
     if (_PyPth_inside) {
         // Who comes in all the time would be inside again and again: the
         // monitor, which has sent this, had the lock that it waits for.
-        if (!self->leaving) {
-            self->leaving = 1;
-            (void)_Py_atomic_add_int(&_PyPth_nleaving, 1);
-        }
+        _PyPth_Postpone();
         return;
     }
     // The thread may be inside of malloc(), for which whoever has the backend
@@ -1436,22 +1433,35 @@ _PyPth_Expelled(_PyPth_thread *kernel, ucontext_t *context)
 }
 
 
-int _PyPth_nleaving = 0;
+int _PyPth_npostponed = 0;
 
-void __attribute__((noinline))
-_PyPth_LeaveNow(void)
+void
+_PyPth_Postpone(void)
 {
     _PyPth_thread *self = _PyPth_self;
-    if (self == NULL || !self->leaving) {
+    if (self != NULL && !self->postponed) {
+        self->postponed = 1;
+        (void)_Py_atomic_add_int(&_PyPth_npostponed, 1);
+    }
+}
+
+void __attribute__((noinline))
+_PyPth_DoPostponed(void)
+{
+    _PyPth_thread *self = _PyPth_self;
+    if (self == NULL || !self->postponed) {
         return;
     }
-    self->leaving = 0;
-    (void)_Py_atomic_add_int(&_PyPth_nleaving, -1);
+    int err = errno;
+    self->postponed = 0;
+    (void)_Py_atomic_add_int(&_PyPth_npostponed, -1);
     _PyPth_thread *kernel = _PyPth_KernelOf(self);
     if (kernel != self && (kernel == _PyPth_first || kernel->wants_own)) {
         // The handler does it, at once.
         _PyPth_SendSignal(kernel->tid, kernel);
     }
+    _PyPth_FlushSignals();
+    errno = err;
 }
 
 
@@ -1732,8 +1742,8 @@ _PyPth_ForgetKernels(_PyPth_thread *self)
     }
     self->wants_own = 0;
     self->sent_away = NULL;
-    self->leaving = 0;
-    _PyPth_nleaving = 0;
+    self->postponed = 0;
+    _PyPth_npostponed = 0;
     take_own_tp(self);
     self->kmask = self->sigmask;
     self->alt_owner = self->has_altstack ? self : NULL;

@@ -68,10 +68,10 @@ extern void _PyPth_LockSlowly(void);
 extern char _PyPth_woken_behind;
 extern int _PyPth_TakeFromCall(void);
 
-// Threads that were inside of the backend when they were to leave another one's
-// kernel thread: they do so when they are not any more.
-extern int _PyPth_nleaving;
-extern void _PyPth_LeaveNow(void);
+// How many threads were inside of the backend when a signal told them to do
+// something that they could not do there: they do it when they are not any more.
+extern int _PyPth_npostponed;
+extern void _PyPth_DoPostponed(void);
 
 #define _PyPth_BUSY ((struct _PyPth_thread *)1)
 
@@ -115,8 +115,8 @@ _PyPth_Unlock(void)
     }
     _PyPth_UnlockAs(_PyPth_after);
     _PyPth_inside = 0;
-    if (_Py_atomic_load_int_relaxed(&_PyPth_nleaving) > 0) {
-        _PyPth_LeaveNow();
+    if (_Py_atomic_load_int_relaxed(&_PyPth_npostponed) > 0) {
+        _PyPth_DoPostponed();
     }
 }
 

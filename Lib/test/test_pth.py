@@ -1427,6 +1427,41 @@ class SignalTest(ScriptMixin, unittest.TestCase):
         os.write(w, b"x")
         t.join()
 
+    @support.skip_if_sanitizer("faulthandler reads what others may free", address=True)
+    def test_a_handler_of_c_does_not_wait_for_who_is_in_the_backend_all_the_time(self):
+        # Looks at what it has written, counted from the time when it was due.
+        looks = self.run_ok("""
+            import faulthandler, os, signal, threading, time
+            r, w = os.pipe()
+            os.set_blocking(r, False)
+            faulthandler.register(signal.SIGALRM, file=w, all_threads=False)
+            threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+            def came():
+                try:
+                    return os.read(r, 65536)
+                except OSError:
+                    # The handler of faulthandler.c does not give back errno.
+                    return b""
+
+            looks = []
+            for _ in range(30):
+                due = time.monotonic() + 0.003
+                signal.setitimer(signal.ITIMER_REAL, 0.003)
+                n = 0
+                while True:
+                    for _ in range(20):
+                        time.thread_time()
+                    if time.monotonic() > due:
+                        n += 1
+                        if came():
+                            break
+                looks.append(n)
+            print(max(looks), flush=True)
+            os._exit(0)
+            """)
+        self.assertLess(int(looks), 100)
+
     def test_a_signal_that_the_computing_thread_blocks(self):
         got = threading.Event()
         old = signal.signal(signal.SIGALRM, lambda *args: got.set())
