@@ -712,8 +712,8 @@ class SignalTest(unittest.TestCase):
                 done.set()
 
             threading.Thread(target=fill).start()
-            while not done.is_set():
-                done.wait(0.01)
+            # Once: a handler that blocks while its thread has the GIL stops all.
+            done.wait(60)
             print("whole", flush=True)
             """
         self.assertEqual(run(code), (0, "whole\n"))
