@@ -86,7 +86,8 @@ typedef struct _PyPth_thread {
     char alone;                   // Pth never schedules it any more: it stays
                                   // on its own kernel thread
     char wants_own;               // waits for its own kernel thread
-    char postponed;               // one of _PyPth_npostponed
+    char postponed;               // one of _PyPth_npostponed,
+    char postponed_nogil;         // and had no GIL when it became so
     char spared;                  // how often no signal was sent, as no call was
                                   // made, since its kernel thread is wanted
     struct _PyPth_thread *sent_away;  // to whom, on its kernel thread, a signal

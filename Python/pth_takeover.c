@@ -1441,6 +1441,7 @@ _PyPth_Postpone(void)
     _PyPth_thread *self = _PyPth_self;
     if (self != NULL && !self->postponed) {
         self->postponed = 1;
+        self->postponed_nogil = self->nogil;
         (void)_Py_atomic_add_int(&_PyPth_npostponed, 1);
     }
 }
@@ -1460,7 +1461,11 @@ _PyPth_DoPostponed(void)
         // The handler does it, at once.
         _PyPth_SendSignal(kernel->tid, kernel);
     }
-    _PyPth_FlushSignals();
+    // A handler that blocks must not find it with a GIL that it has got only since:
+    // then whoever looks next sends the signal.
+    if (self->nogil || !self->postponed_nogil) {
+        _PyPth_FlushSignals();
+    }
     errno = err;
 }
 
