@@ -34,6 +34,12 @@ typedef enum {
 static unsigned char kinds[1024]; // an fd_kind for each descriptor below
 static char nonblocking[sizeof(kinds)];   // it was so
 
+static inline int
+has_kind(int fd)
+{
+    return fd >= 0 && (size_t)fd < sizeof(kinds);
+}
+
 void
 _PyPth_ForgetKinds(unsigned int first, unsigned int last)
 {
@@ -50,7 +56,7 @@ _PyPth_IsNonblocking(int fd)
 {
     int flags = fcntl(fd, F_GETFL);
     int yes = flags < 0 || (flags & O_NONBLOCK);
-    if (yes && fd >= 0 && (size_t)fd < sizeof(nonblocking)) {
+    if (yes && has_kind(fd)) {
         nonblocking[fd] = 1;
     }
     return yes;
@@ -59,7 +65,7 @@ _PyPth_IsNonblocking(int fd)
 int
 _PyPth_WasNonblocking(int fd)
 {
-    return fd >= 0 && (size_t)fd < sizeof(nonblocking) && nonblocking[fd];
+    return has_kind(fd) && nonblocking[fd];
 }
 
 static fd_kind
@@ -90,7 +96,7 @@ look_at(int fd)
         kind = FD_PIPE;
         break;
     }
-    if ((size_t)fd < sizeof(kinds)) {
+    if (has_kind(fd)) {
         kinds[fd] = (unsigned char)kind;
     }
     return kind;
@@ -101,7 +107,7 @@ static inline fd_kind
 kind_of(int fd)
 {
     fd_kind kind = FD_UNKNOWN;
-    if (fd >= 0 && (size_t)fd < sizeof(kinds)) {
+    if (has_kind(fd)) {
         kind = (fd_kind)kinds[fd];
     }
     return kind != FD_UNKNOWN ? kind : look_at(fd);
@@ -128,34 +134,31 @@ read_now(int fd, void *buf, size_t len)
 static ssize_t
 read_pipe(int fd, void *buf, size_t len, fd_kind kind)
 {
-    if (kind != FD_OLD_PIPE) {
-        ssize_t n;
-        int wait = 0;
-        do {
-            n = read_now(fd, buf, len);
-            if (n >= 0) {
-                return n;
+    int wait = kind == FD_OLD_PIPE ? CANNOT_WAIT : 0;
+    while (wait == 0) {
+        ssize_t n = read_now(fd, buf, len);
+        if (n >= 0) {
+            return n;
+        }
+        if (!would_block()) {
+            // The plain call tells why.
+            if (errno == EOPNOTSUPP && has_kind(fd)) {
+                kinds[fd] = FD_OLD_PIPE;
             }
-            if (!would_block()) {
-                // The plain call tells why.
-                if (errno == EOPNOTSUPP && (size_t)fd < sizeof(kinds)) {
-                    kinds[fd] = FD_OLD_PIPE;
-                }
-                wait = CANNOT_WAIT;
-            }
-            else if (_PyPth_IsNonblocking(fd)) {
-                errno = EAGAIN;
-                return -1;
-            }
-            else {
-                wait = _PyPth_WaitFd(fd, POLLIN, 0, NULL);
-            }
-        } while (wait == 0);
-        if (wait < 0) {
+            wait = CANNOT_WAIT;
+        }
+        else if (_PyPth_IsNonblocking(fd)) {
+            errno = EAGAIN;
             return -1;
         }
-        forget_error();
+        else {
+            wait = _PyPth_WaitFd(fd, POLLIN, 0, NULL);
+        }
     }
+    if (wait < 0) {
+        return -1;
+    }
+    forget_error();
     // If somebody else takes what is in the pipe before the plain call does, that
     // blocks, and the thread is left behind.
     return _PyPth_WaitInput(fd, pipe_blocks) < 0 ? -1 : real(read)(fd, buf, len);

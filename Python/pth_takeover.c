@@ -159,7 +159,7 @@ _PyPth_LockSlowly(void)
     int starves = 0;
     PyTime_t since = _PyPth_Now();
     while (!lock_at_once()) {
-        if (starves || _PyPth_Now() - since > STARVES_NS) {
+        if (_PyPth_Now() - since > STARVES_NS) {
             starves = 1;
             yields = 0;
             _Py_atomic_store_int(&lock_starves, 1);

@@ -846,25 +846,29 @@ class SliceTest(ScriptMixin, unittest.TestCase):
             self.assertEqual(w.recv(1), b"x")
             t.join()
 
+    # How often two threads that compute took turns.
+    SWITCHES = textwrap.dedent("""
+        import sys, threading, time
+        def switches(interval):
+            sys.setswitchinterval(interval)
+            marks = []
+            def burn(i):
+                end = time.thread_time() + 0.15
+                while time.thread_time() < end:
+                    if not marks or marks[-1] != i:
+                        marks.append(i)
+            ts = [threading.Thread(target=burn, args=(i,)) for i in range(2)]
+            for t in ts: t.start()
+            for t in ts: t.join()
+            return len(marks)
+        """)
+
     def test_switch_interval(self):
         # A long slice holds until the thread blocks, a short one does not.
-        out = self.run_ok("""
-            import sys, threading, time
-            def switches(interval):
-                sys.setswitchinterval(interval)
-                marks = []
-                def burn(i):
-                    end = time.thread_time() + 0.15
-                    while time.thread_time() < end:
-                        if not marks or marks[-1] != i:
-                            marks.append(i)
-                ts = [threading.Thread(target=burn, args=(i,)) for i in range(2)]
-                for t in ts: t.start()
-                for t in ts: t.join()
-                return len(marks)
+        out = self.run_ok(self.SWITCHES + textwrap.dedent("""
             long, short = switches(100), switches(1e-6)
             print(long <= 4, short > 4)
-            """)
+            """))
         self.assertEqual(out, "True True")
 
     def test_who_asks_for_its_time_all_the_time_leaves_turns_to_others(self):
@@ -873,21 +877,9 @@ class SliceTest(ScriptMixin, unittest.TestCase):
         burners = [subprocess.Popen([sys.executable, "-S", "-c", "while 1: pass"])
                    for _ in range(2 * len(os.sched_getaffinity(0)))]
         try:
-            out = self.run_ok("""
-                import threading, time
-                def switches():
-                    marks = []
-                    def burn(i):
-                        end = time.thread_time() + 0.15
-                        while time.thread_time() < end:
-                            if not marks or marks[-1] != i:
-                                marks.append(i)
-                    ts = [threading.Thread(target=burn, args=(i,)) for i in range(2)]
-                    for t in ts: t.start()
-                    for t in ts: t.join()
-                    return len(marks)
-                print(min(switches() for _ in range(8)))
-                """)
+            out = self.run_ok(self.SWITCHES + textwrap.dedent("""
+                print(min(switches(sys.getswitchinterval()) for _ in range(8)))
+                """))
         finally:
             for burner in burners:
                 burner.kill()
