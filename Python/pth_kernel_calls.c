@@ -231,6 +231,8 @@ vfork(void)
 #else
 static _Py_thread_local void *vfork_return;
 
+DECLARE_REAL(vfork)
+
 // Called by vfork() in pth_machine.h, where link-time optimization does not see it.
 #define BY_VFORK __attribute__((used, visibility("hidden")))
 
@@ -238,14 +240,10 @@ static _Py_thread_local void *vfork_return;
 BY_VFORK void *
 _PyPth_BeforeVfork(void *address)
 {
-    static void *func = NULL;
-    if (func == NULL) {
-        func = _PyPth_NextDefinition("vfork", NULL);
-    }
     _PyPth_BeforeChild();
     vfork_return = address;
     _PyPth_vforked = 1;
-    return func;
+    return (void *)real(vfork);
 }
 
 // After it, in the child and then in the parent, with its result.
@@ -349,6 +347,8 @@ get_args(va_list list, long *args)
     }
 }
 
+DECLARE_REAL(syscall)
+
 static long
 first_syscall(long number, ...)
 {
@@ -357,7 +357,7 @@ first_syscall(long number, ...)
     va_start(list, number);
     get_args(list, args);
     va_end(list);
-    _PyPth_Sys = (long (*)(long, ...))_PyPth_NextDefinition("syscall", NULL);
+    _PyPth_Sys = real(syscall);
     return _PyPth_Sys(number, args[0], args[1], args[2], args[3], args[4],
                           args[5]);
 }

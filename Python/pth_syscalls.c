@@ -22,7 +22,7 @@
 
 #include "pth_syscalls.h"
 
-#include <gnu/libc-version.h>     // gnu_get_libc_version()
+#include <gnu/lib-names.h>        // LIBC_SO
 #include <signal.h>
 #include <sys/epoll.h>            // epoll_pwait()
 #include <sys/resource.h>         // getrlimit()
@@ -45,20 +45,25 @@ _PyPth_MapSyscalls(int on)
 #endif
 }
 
-void *
-_PyPth_NextDefinition(const char *name, char *interposed)
+void
+_PyPth_FindNext(next_definition *next)
 {
-    void *func = dlsym(RTLD_NEXT, name);
-    if (func == NULL) {
-        _Py_FatalErrorFormat(__func__, "the C library has no %s()", name);
+    static void *libc = NULL;
+    if (libc == NULL) {
+        libc = dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD);
     }
-    if (interposed != NULL) {
-        Dl_info next, libc;
-        *interposed = (dladdr(func, &next) == 0
-                       || dladdr((void *)gnu_get_libc_version, &libc) == 0
-                       || next.dli_fbase != libc.dli_fbase);
+    void *func = dlsym(RTLD_NEXT, next->name);
+    next->interposed = libc == NULL || func != dlsym(libc, next->name);
+    next->func = func;
+}
+
+void
+_PyPth_FindNextEarly(next_definition *next)
+{
+    _PyPth_FindNext(next);
+    if (next->func == NULL) {
+        _Py_FatalErrorFormat(__func__, "the C library has no %s()", next->name);
     }
-    return func;
 }
 
 // A call that Pth itself makes.
@@ -395,15 +400,12 @@ pthread_kill(pthread_t thread, int signum)
     return _PyPth_Kill((unsigned long)thread, signum);
 }
 
+DECLARE_REAL(pthread_exit)
+
 void
 _PyPth_sys_pthread_exit(void *value)
 {
-    typedef void (*exit_func)(void *) __attribute__((noreturn));
-    static exit_func func = NULL;
-    if (func == NULL) {
-        func = (exit_func)_PyPth_NextDefinition("pthread_exit", NULL);
-    }
-    func(value);
+    real(pthread_exit)(value);
 }
 
 MAPPED void

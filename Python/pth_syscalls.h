@@ -22,29 +22,42 @@
     extern __typeof__(func) func ## _is_ ## name __asm__(#name) \
         __attribute__((alias(#func), visibility("default")));
 
-// real(name) is the function that the program would call without us: the next
-// definition of the name behind ours, mostly the C library's.
-#define real(name) next_ ## name()
+// The next definition of a name behind ours, mostly the C library's.
+typedef struct {
+    const char *name;
+    void *func;
+    char interposed;              // it is that of another library, which was
+                                  // preloaded to see the calls of the program
+} next_definition;
 
-// is_interposed(name): it is that of another library, which was preloaded to
-// see the calls that the program makes.
-#define is_interposed(name) (next_ ## name(), interposed_ ## name)
-
+// Each is found before main(): dlsym() waits while another thread loads a library,
+// and forever in the child of a fork that the dynamic linker is not told of, as that
+// of syscall(SYS_clone).
 #define DECLARE_REAL(name)                                      \
-    static char interposed_ ## name;                            \
-    static inline __typeof__(&name)                             \
-    next_ ## name(void)                                         \
+    static next_definition next_ ## name = {#name, NULL, 0};    \
+    static void __attribute__((constructor))                    \
+    find_ ## name(void)                                         \
     {                                                           \
-        static __typeof__(&name) func = NULL;                   \
-        if (func == NULL) {                                     \
-            func = (__typeof__(&name))_PyPth_NextDefinition(    \
-                #name, &interposed_ ## name);                   \
-        }                                                       \
-        return func;                                            \
+        _PyPth_FindNext(&next_ ## name);                        \
     }
 
-// `*interposed` is set if it is not the C library's; or NULL.
-extern void *_PyPth_NextDefinition(const char *name, char *interposed);
+extern void _PyPth_FindNext(next_definition *next);
+// It is needed already, by the constructor of a library.
+extern void _PyPth_FindNextEarly(next_definition *next);
+
+static inline next_definition *
+with_func(next_definition *next)
+{
+    if (next->func == NULL) {
+        _PyPth_FindNextEarly(next);
+    }
+    return next;
+}
+
+// The function that the program would call without us.
+#define real(name) ((__typeof__(&name))with_func(&next_ ## name)->func)
+
+#define is_interposed(name) (with_func(&next_ ## name)->interposed)
 
 // A call for which something has to be done first.
 #define ON_OWN(prepare, type, name, params, args)               \

@@ -474,6 +474,8 @@ static int
 execute_true(void *Py_UNUSED(arg))
 {
     char *argv[] = {"true", NULL};
+    // Who hangs would have the output of the tests open.
+    alarm(30);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
