@@ -1,5 +1,6 @@
 /* To be preloaded: name resolution that takes as long as $SLOW_NETDB says, in
- * microseconds, as if a server had to be asked. */
+ * microseconds, as if a server had to be asked; or until one has answered with a byte
+ * on the descriptor $NETDB_SERVER. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -10,8 +11,14 @@
 static void *
 slow(const char *name)
 {
-    const char *us = getenv("SLOW_NETDB");
-    usleep(us != NULL ? (useconds_t)atoi(us) : 0);
+    const char *us = getenv("SLOW_NETDB"), *server = getenv("NETDB_SERVER");
+    char answer;
+    if (server == NULL) {
+        usleep(us != NULL ? (useconds_t)atoi(us) : 0);
+    }
+    else if (read(atoi(server), &answer, 1) != 1) {
+        abort();
+    }
     return dlsym(RTLD_NEXT, name);
 }
 

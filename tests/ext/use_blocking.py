@@ -113,6 +113,22 @@ class Base(unittest.TestCase):
         self.assertEqual(child.stdout.readline(), b"ready\n")
         return child
 
+    def settle(self):
+        """Until this kernel thread is the only one that runs: on a machine that is
+        busy a call may be made late."""
+        def runs(tid):
+            # proc(5): the state stands behind the name.
+            try:
+                with open(f"/proc/self/task/{tid}/stat") as f:
+                    return f.read().rpartition(")")[2].split()[0] == "R"
+            except (FileNotFoundError, ProcessLookupError):
+                return False      # it has ended
+
+        own = threading.get_native_id()
+        while any(runs(tid) for tid in os.listdir("/proc/self/task")
+                  if int(tid) != own):
+            time.sleep(0.001)
+
     def waiting(self, call):
         """call() in a thread, and long enough for it to be made.  Return the
         thread, and a list for what it returns."""
@@ -127,20 +143,8 @@ class Base(unittest.TestCase):
         t.start()
         entered.wait()
         time.sleep(0.02)
+        self.settle()
         return t, outcome
-
-    def settle(self):
-        """Until this kernel thread is the only one that runs: on a machine that is
-        busy a call may be made late."""
-        def runs(tid):
-            # proc(5): the state stands behind the name.
-            with open(f"/proc/self/task/{tid}/stat") as f:
-                return f.read().rpartition(")")[2].split()[0] == "R"
-
-        own = threading.get_native_id()
-        while any(runs(tid) for tid in os.listdir("/proc/self/task")
-                  if int(tid) != own):
-            time.sleep(0.001)
 
     def blocks(self, block, unblock, expected):
         """block() waits in a thread until unblock() is called."""
@@ -1904,7 +1908,6 @@ class DecidedOnceTest(Base):
         """What block() returns in a thread, which waits until unblock() is called,
         when sock was changed meanwhile."""
         t, outcome = self.waiting(block)
-        self.settle()
         self.CHANGES[change](sock)
         time.sleep(0.02)
         self.assertEqual(outcome, [])
@@ -2276,12 +2279,16 @@ class DescriptorTest(BesideTest):
 
     def test_several_wait_for_the_same_many(self):
         # More than the process may have by now, but one of them gets ready.
+        spare = os.pipe()
         pipes = [self.pipe() for _ in range(300)]
         fds = [r for r, _ in pipes]
         r, w = pipes[150]
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (400, limit[1]))
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, limit)
+        # What settle() opens.
+        for fd in spare:
+            os.close(fd)
         for call in (
                 lambda: select.select(fds, [], [])[0],
                 lambda: [fd for fd, ready in zip(fds, c.poll(
@@ -2299,7 +2306,8 @@ class DescriptorTest(BesideTest):
 
 
 class NetdbTest(BesideTest):
-    """Name resolution: slow_netdb.so makes it slow, if it is preloaded."""
+    """Name resolution: slow_netdb.so makes it slow, if it is preloaded, or as slow as
+    a server that is asked."""
 
     LOCALHOST = (socket.AF_INET, socket.SOCK_STREAM, "127.0.0.1", "80")
 
@@ -2317,11 +2325,14 @@ class NetdbTest(BesideTest):
     def test_progress(self):
         if "SLOW_NETDB" not in os.environ:
             self.skipTest("slow_netdb.so is not preloaded")
+        r, w = self.pipe()
+        os.environ["NETDB_SERVER"] = str(r)
+        self.addCleanup(os.environ.pop, "NETDB_SERVER")
         for name, call in self.CALLS.items():
             with self.subTest(name):
                 t, outcome = self.waiting(call)
-                # It takes 0.1 seconds.
                 self.assertEqual(outcome, [])
+                os.write(w, b"x")
                 t.join()
                 self.assertIn(outcome[0], (0, b"\x7f\0\0\1"))
 
