@@ -984,6 +984,7 @@ change_kernel(_PyPth_thread *self, _PyPth_thread *on)
 static void
 leave_to_other(_PyPth_thread *self, _PyPth_thread *next, char *stub)
 {
+    assert(self->kmask == self->sigmask);
     set_out(self, self, stub);
     if (next != NULL) {
         hand_over(next);
@@ -1022,6 +1023,9 @@ go_home(_PyPth_thread *self)
             leave_carrier(self, self, stub);
         }
         else {
+            // What ran here before may have been another one: it has become the
+            // carrier while this one waited for it.
+            at_home(self, self);
             leave_to_other(self, next_carrier(), stub);
         }
     }
