@@ -169,7 +169,10 @@ look(void)
     int taken = 0, overdue = 0;
     if (others) {
         overdue = (t - slice_start >= slice || _PyPth_SomeoneComputes());
-        if (thread->nogil && (stuck || _PyPth_IsInLongCall(thread))) {
+        // C code without the GIL does not look whether its slice is over.
+        if (thread->nogil
+            && (stuck || asked != 0 || _PyPth_IsInLongCall(thread)))
+        {
             _PyPth_CallIsLong(thread, !computes());
             taken = _PyPth_TakeOver() == 0;
         }
