@@ -176,6 +176,7 @@ typedef struct _PyPth_thread {
     int has_call_mask;            // if that has one (sigsuspend(2))
     char deliver;                 // its handlers shall run
     uint64_t pending;             // sent to it while it was not running
+    uint64_t put_aside;           // sent to it while it was inside of the backend
     uint64_t waits_at_home;       // sent to its kernel thread, which blocks them
     stack_t altstack;             // its alternate stack,
     char has_altstack;            // if it has one

@@ -572,13 +572,26 @@ static struct {
 } deferred[_NSIG];
 
 volatile int _PyPth_deferred = 0;
+static int some_put_aside = 0;    // by threads, for themselves
+
+static inline int
+sent_by_thread(const siginfo_t *info)
+{
+    return info->si_code == SI_TKILL && info->si_pid == getpid();
+}
 
 void
 _PyPth_DeferSignal(int signum, const siginfo_t *info)
 {
     int state = FREE;
-    if (_Py_atomic_compare_exchange_int(&deferred[signum].state, &state,
-                                        WRITING))
+    if (_PyPth_self != NULL && sent_by_thread(info)) {
+        // Others may have the same for themselves.
+        (void)_Py_atomic_or_uint64(&_PyPth_self->put_aside,
+                                   PTH_SIGNAL_BIT(signum));
+        _Py_atomic_store_int(&some_put_aside, 1);
+    }
+    else if (_Py_atomic_compare_exchange_int(&deferred[signum].state, &state,
+                                             WRITING))
     {
         deferred[signum].info = *info;
         deferred[signum].target = info->si_code == SI_TKILL ? pthread_self()
@@ -608,10 +621,52 @@ choose_thread(int signum)
     return thread;
 }
 
+// The thread is to have it after all.  Locked.
+static void
+send_deferred(_PyPth_thread *thread, int signum, const siginfo_t *info)
+{
+    if (thread == _PyPth_self
+        && (thread->out
+            || (thread == _PyPth_after && !_PyPth_IsBlocked(thread))))
+    {
+        // The caller: it would only be deferred again.
+        add_pending(thread, signum, info);
+        thread->deliver = 1;
+    }
+    else {
+        (void)send_to(thread, signum, info);
+    }
+}
+
+static void
+send_put_aside(void)
+{
+    siginfo_t info;
+    memset(&info, 0, sizeof(info));
+    info.si_code = SI_TKILL;
+    info.si_pid = getpid();
+    info.si_uid = getuid();
+    for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
+        if (t->put_aside == 0) {
+            continue;
+        }
+        uint64_t signals = _Py_atomic_exchange_uint64(&t->put_aside, 0);
+        for (int signum = 1; signum <= SIGRTMAX; signum++) {
+            if (signals & PTH_SIGNAL_BIT(signum)) {
+                info.si_signo = signum;
+                send_deferred(t, signum, &info);
+            }
+        }
+    }
+}
+
 void
 _PyPth_SendDeferred(void)
 {
     _Py_atomic_store_int((int *)&_PyPth_deferred, 0);
+    if (_Py_atomic_exchange_int(&some_put_aside, 0)) {
+        send_put_aside();
+    }
     for (int signum = 1; signum < _NSIG; signum++) {
         if (_Py_atomic_load_int(&deferred[signum].state) != DEFERRED) {
             continue;
@@ -625,15 +680,8 @@ _PyPth_SendDeferred(void)
             // It waits in the kernel.
             (void)_PyPth_Sys(SYS_rt_sigqueueinfo, getpid(), signum, &info);
         }
-        else if (thread == _PyPth_self && thread == _PyPth_after
-                 && !_PyPth_IsBlocked(thread))
-        {
-            // The caller: it would only be deferred again.
-            add_pending(thread, signum, &info);
-            thread->deliver = 1;
-        }
         else {
-            (void)send_to(thread, signum, &info);
+            send_deferred(thread, signum, &info);
         }
     }
 }
@@ -739,10 +787,11 @@ void
 _PyPth_ForgetSignals(void)
 {
     memset(deferred, 0, sizeof(deferred));
-    _PyPth_deferred = 0;
+    _PyPth_deferred = some_put_aside = 0;
     if (_PyPth_self != NULL) {
         // What is pending is the parent's alone (fork(2)).
-        _PyPth_self->pending = _PyPth_self->waits_at_home = 0;
+        _PyPth_self->pending = _PyPth_self->put_aside = 0;
+        _PyPth_self->waits_at_home = 0;
         _PyPth_self->deliver = 0;
     }
 }

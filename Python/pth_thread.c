@@ -637,7 +637,7 @@ wait_in_pool(_PyPth_thread *self)
     (void)uselocale(LC_GLOBAL_LOCALE);
     self->has_altstack = 0;
     self->has_call_mask = 0;
-    self->pending = 0;
+    self->pending = self->put_aside = 0;
     self->gil = NULL;
     self->func = NULL;
     int detached = finish(self);

@@ -485,6 +485,28 @@ class LockTest(unittest.TestCase):
             self.assertGreater(others.naps - naps, 5)
 
 
+class TurnTest(unittest.TestCase):
+
+    def test_short_calls_of_c_keep_nobody_from_running(self):
+        # None of them takes long, but the C code that makes them has no GIL to give up.
+        code = """
+            import sys, threading, time, whole
+            threads = [threading.Thread(target=whole.ask_for_time, args=(i,))
+                       for i in range(int(sys.argv[1]))]
+            for t in threads:
+                t.start()
+            for _ in range(20):
+                time.sleep(0.001)
+            whole.stop_asking()
+            for t in threads:
+                t.join()
+            print("whole")
+            """
+        for n in "1", "3":
+            with self.subTest(n):
+                self.assertEqual(run(code, n), (0, "whole\n"))
+
+
 class InterpreterTest(unittest.TestCase):
 
     def test_one_that_blocks_with_its_own_gil(self):
@@ -580,6 +602,27 @@ class SignalTest(unittest.TestCase):
             signal.pthread_kill(t.ident, signal.SIGUSR2)
         for t in threads:
             t.join()
+
+    def test_a_signal_comes_to_a_thread_that_makes_short_calls_of_c(self):
+        old = signal.getsignal(signal.SIGUSR2)
+        self.addCleanup(signal.signal, signal.SIGUSR2, old)
+        for n in 1, 2, 3:
+            with self.subTest(n):
+                threads = [threading.Thread(target=whole.ask_for_time, args=(i,))
+                           for i in range(n)]
+                for t in threads:
+                    t.start()
+                try:
+                    for _ in range(20):
+                        before = [whole.came(i) for i in range(n)]
+                        for t in threads:
+                            signal.pthread_kill(t.ident, signal.SIGUSR2)
+                        wait_until(lambda: all(whole.came(i) == before[i] + 1
+                                               for i in range(n)))
+                finally:
+                    whole.stop_asking()
+                    for t in threads:
+                        t.join()
 
     def test_a_signal_for_a_native_id_comes_while_the_thread_waits(self):
         r, w = socket.socketpair()

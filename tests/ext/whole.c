@@ -517,6 +517,48 @@ execute(PyObject *Py_UNUSED(self), PyObject *arg)
     return PyLong_FromLong(status);
 }
 
+/* ask_for_time(i): be in a loop of short calls, without the GIL, until stop_asking().
+   came(i): how often SIGUSR2 has come to that thread. */
+#define MAX_ASKING 16
+static volatile int asking;
+static volatile int came_to[MAX_ASKING];
+static __thread int who_asks;
+
+static void
+count_signal(int Py_UNUSED(signum))
+{
+    came_to[who_asks]++;
+}
+
+static PyObject *
+ask_for_time(PyObject *Py_UNUSED(self), PyObject *arg)
+{
+    struct timespec time;
+    struct sigaction action = {.sa_handler = count_signal};
+    who_asks = (int)PyLong_AsLong(arg) % MAX_ASKING;
+    sigaction(SIGUSR2, &action, NULL);
+    asking = 1;
+    Py_BEGIN_ALLOW_THREADS
+    while (asking) {
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    }
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+stop_asking(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(arg))
+{
+    asking = 0;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+came(PyObject *Py_UNUSED(self), PyObject *arg)
+{
+    return PyLong_FromLong(came_to[PyLong_AsLong(arg) % MAX_ASKING]);
+}
+
 /* signal_fd(signum) -> a descriptor from which that signal is read */
 static PyObject *
 signal_fd(PyObject *Py_UNUSED(self), PyObject *arg)
@@ -551,6 +593,9 @@ static PyMethodDef methods[] = {
     {"signal_fd", signal_fd, METH_O},
     {"vfork_and_read", vfork_and_read, METH_O},
     {"execute", execute, METH_O},
+    {"ask_for_time", ask_for_time, METH_O},
+    {"stop_asking", stop_asking, METH_NOARGS},
+    {"came", came, METH_O},
     {NULL}
 };
 
