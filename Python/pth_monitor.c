@@ -169,16 +169,15 @@ look(void)
     int taken = 0, overdue = 0;
     if (others) {
         overdue = (t - slice_start >= slice || _PyPth_SomeoneComputes());
+        int ignores = (asked != 0 && t - asked >= slice);
         // C code without the GIL does not look whether its slice is over.
         if (thread->nogil
-            && (stuck || asked != 0 || _PyPth_IsInLongCall(thread)))
+            && (stuck || ignores || _PyPth_IsInLongCall(thread)))
         {
             _PyPth_CallIsLong(thread, !computes());
             taken = _PyPth_TakeOver() == 0;
         }
-        else if (stuck && asked != 0
-                 && (t - asked >= slice || !computes()))
-        {
+        else if (stuck && (ignores || (asked != 0 && !computes()))) {
             taken = _PyPth_TakeOver() == 0;
         }
         else if (_PyPth_several_gils && !thread->nogil

@@ -56,7 +56,7 @@ _PyPth_IsNonblocking(int fd)
 {
     int flags = fcntl(fd, F_GETFL);
     int yes = flags < 0 || (flags & O_NONBLOCK);
-    if (yes && has_kind(fd)) {
+    if (yes && flags >= 0 && has_kind(fd)) {
         nonblocking[fd] = 1;
     }
     return yes;
