@@ -389,15 +389,41 @@ _PyPth_sys_pthread_kill(pthread_t thread, int signum)
     return real(pthread_kill)(thread, signum);
 }
 
+// What the calling thread sends itself: does it block that, so that it is to wait
+// for this thread, and for nobody else who comes to the kernel thread?
+static int
+waits_for_self(int signum)
+{
+    return _PyPth_self != NULL && _PyPth_nthreads > 1
+           && signum > 0 && signum <= SIGRTMAX
+           && (_PyPth_self->sigmask & PTH_SIGNAL_BIT(signum));
+}
+
 MAPPED int
 pthread_kill(pthread_t thread, int signum)
 {
-    if (_PyPth_vforked || _PyPth_inside
-        || _PyPth_InHandler() || pthread_equal(thread, pthread_self()))
+    if (_PyPth_vforked || _PyPth_inside || _PyPth_InHandler()
+        || (pthread_equal(thread, pthread_self()) && !waits_for_self(signum)))
     {
         return real(pthread_kill)(thread, signum);
     }
     return _PyPth_Kill((unsigned long)thread, signum);
+}
+
+DECLARE_REAL(raise)
+
+MAPPED int
+raise(int signum)
+{
+    if (!waits_for_self(signum)) {
+        return real(raise)(signum);
+    }
+    int err = pthread_kill(pthread_self(), signum);
+    if (err != 0) {
+        errno = err;
+        return -1;
+    }
+    return 0;
 }
 
 DECLARE_REAL(pthread_exit)

@@ -78,7 +78,7 @@ comm -23 "$tmp/pth.names" "$tmp/stock.names" > "$tmp/mapped"
 like "the mapped calls are seen" "$(cat "$tmp/mapped")" '^recvmsg$'
 # What is left out has no call to block in, or is Pth's own; it has its tests
 # in test_pth.py, test_pth_syscalls.py, whole.t and context.t.
-for name in $(grep -Ev '^(gettid|prctl|nice|unshare|setns|setpriority|sched_set[a-z]*|pthread_set(affinity_np|schedparam)|pthread_mutexattr_setprotocol|set(res?|e|fs)?[ug]id|capset|personality|ptrace|ioperm|iopl|pkey_(alloc|set)|posix_spawnp?|popen|tgkill|timer_create|clock_gettime|getrusage|syscall|setgroups|initgroups|sigsuspend|sigaction|signal|sigprocmask|pthread_sigmask|sigpending|sigaltstack|pthread_exit|pthread_kill|pthread_getname_np|pthread_setname_np|vfork|_Fork|clone|f?execve?|swapcontext|pipe|close|close_range|dup2|dup3|fcntl|fcntl64|ioctl|setsockopt)$' \
+for name in $(grep -Ev '^(gettid|prctl|nice|unshare|setns|setpriority|sched_set[a-z]*|pthread_set(affinity_np|schedparam)|pthread_mutexattr_setprotocol|set(res?|e|fs)?[ug]id|capset|personality|ptrace|ioperm|iopl|pkey_(alloc|set)|posix_spawnp?|popen|tgkill|timer_create|clock_gettime|getrusage|syscall|setgroups|initgroups|sigsuspend|sigaction|signal|sigprocmask|pthread_sigmask|sigpending|sigaltstack|pthread_exit|pthread_kill|raise|pthread_getname_np|pthread_setname_np|vfork|_Fork|clone|f?execve?|swapcontext|pipe|close|close_range|dup2|dup3|fcntl|fcntl64|ioctl|setsockopt)$' \
     "$tmp/mapped"); do
     # Names that differ by the compiler's flags are one call.
     call=$(echo "$name" | sed 's/^_*//; s/^IO_//; s/_chk$//; s/_2$//; s/64$//; s/64_2$//')

@@ -603,6 +603,39 @@ class SignalTest(unittest.TestCase):
         for t in threads:
             t.join()
 
+    def test_a_blocked_signal_that_a_thread_sends_itself_waits_for_it(self):
+        libc = ctypes.CDLL(None)
+        libc.pthread_kill.argtypes = ctypes.c_ulong, ctypes.c_int
+        tgkill = 234 if os.uname().machine == "x86_64" else 131   # <sys/syscall.h>
+        number = int(signal.SIGUSR1)
+        ways = {
+            "raise": lambda: libc["raise"](number),
+            "pthread_kill": lambda: libc.pthread_kill(threading.get_ident(), number),
+            "tgkill": lambda: libc.tgkill(os.getpid(), threading.get_native_id(),
+                                          number),
+            "syscall": lambda: libc.syscall(tgkill, os.getpid(),
+                                            threading.get_native_id(), number),
+        }
+        came = []
+        old = signal.signal(signal.SIGUSR1, lambda *args: came.append(args))
+        self.addCleanup(signal.signal, signal.SIGUSR1, old)
+
+        def send(i):
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+            pending = taken = 0
+            for _ in range(20):
+                way()
+                # Others, which let it through, run on the same kernel thread.
+                time.sleep(0.0005)
+                pending += signal.sigpending() == {signal.SIGUSR1}
+                taken += signal.sigtimedwait([signal.SIGUSR1], 0.1) is not None
+            return pending, taken
+
+        for name, way in ways.items():
+            with self.subTest(name), Others():
+                self.assertEqual(in_threads(send, 3), [(20, 20)] * 3)
+                self.assertEqual(came, [])
+
     def test_a_signal_comes_to_a_thread_that_makes_short_calls_of_c(self):
         old = signal.getsignal(signal.SIGUSR2)
         self.addCleanup(signal.signal, signal.SIGUSR2, old)
