@@ -339,7 +339,8 @@ long (*_PyPth_Sys)(long number, ...) = first_syscall;
 
 #define MAX_ARGS 6
 
-static void
+// The caller may have given fewer: what is there is read, as the C library does.
+static void __attribute__((no_sanitize("address")))
 get_args(va_list list, long *args)
 {
     for (int i = 0; i < MAX_ARGS; i++) {
