@@ -490,7 +490,8 @@ void
 _PyPth_TakeSignalsHome(const sigset_t *mask)
 {
     _PyPth_thread *self = _PyPth_self;
-    if (!_PyPth_InProgram() || _PyPth_nthreads <= 1) {
+    // One that has ended may have sent it something.
+    if (!_PyPth_InProgram() || (_PyPth_nthreads <= 1 && self->pending == 0)) {
         return;
     }
     if (mask != NULL) {

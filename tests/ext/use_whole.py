@@ -636,6 +636,22 @@ class SignalTest(unittest.TestCase):
                 self.assertEqual(in_threads(send, 3), [(20, 20)] * 3)
                 self.assertEqual(came, [])
 
+    def test_a_signal_of_a_thread_that_has_ended_waits_for_the_only_one(self):
+        code = """
+            import signal, threading
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+            taken = 0
+            for _ in range(20):
+                t = threading.Thread(target=signal.pthread_kill, args=(
+                    threading.get_ident(), signal.SIGUSR1))
+                t.start()
+                t.join()
+                assert signal.sigpending() == {signal.SIGUSR1}
+                taken += signal.sigtimedwait([signal.SIGUSR1], 5) is not None
+            print(taken)
+            """
+        self.assertEqual(run(code), (0, "20\n"))
+
     def test_a_signal_comes_to_a_thread_that_makes_short_calls_of_c(self):
         old = signal.getsignal(signal.SIGUSR2)
         self.addCleanup(signal.signal, signal.SIGUSR2, old)
