@@ -45,15 +45,21 @@ _PyPth_MapSyscalls(int on)
 #endif
 }
 
-void
-_PyPth_FindNext(next_definition *next)
+void *
+_PyPth_FindInLibc(const char *name)
 {
     static void *libc = NULL;
     if (libc == NULL) {
         libc = dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD);
     }
+    return libc != NULL ? dlsym(libc, name) : NULL;
+}
+
+void
+_PyPth_FindNext(next_definition *next)
+{
     void *func = dlsym(RTLD_NEXT, next->name);
-    next->interposed = libc == NULL || func != dlsym(libc, next->name);
+    next->interposed = (func != _PyPth_FindInLibc(next->name));
     next->func = func;
 }
 

@@ -113,22 +113,6 @@ class Base(unittest.TestCase):
         self.assertEqual(child.stdout.readline(), b"ready\n")
         return child
 
-    def settle(self):
-        """Until this kernel thread is the only one that runs: on a machine that is
-        busy a call may be made late."""
-        def runs(tid):
-            # proc(5): the state stands behind the name.
-            try:
-                with open(f"/proc/self/task/{tid}/stat") as f:
-                    return f.read().rpartition(")")[2].split()[0] == "R"
-            except (FileNotFoundError, ProcessLookupError):
-                return False      # it has ended
-
-        own = threading.get_native_id()
-        while any(runs(tid) for tid in os.listdir("/proc/self/task")
-                  if int(tid) != own):
-            time.sleep(0.001)
-
     def waiting(self, call):
         """call() in a thread, and long enough for it to be made.  Return the
         thread, and a list for what it returns."""
@@ -145,6 +129,22 @@ class Base(unittest.TestCase):
         time.sleep(0.02)
         self.settle()
         return t, outcome
+
+    def settle(self):
+        """Until this kernel thread is the only one that runs: on a machine that is
+        busy a call may be made late."""
+        def runs(tid):
+            # proc(5): the state stands behind the name.
+            try:
+                with open(f"/proc/self/task/{tid}/stat") as f:
+                    return f.read().rpartition(")")[2].split()[0] == "R"
+            except (FileNotFoundError, ProcessLookupError):
+                return False      # it has ended
+
+        own = threading.get_native_id()
+        while any(runs(tid) for tid in os.listdir("/proc/self/task")
+                  if int(tid) != own):
+            time.sleep(0.001)
 
     def blocks(self, block, unblock, expected):
         """block() waits in a thread until unblock() is called."""

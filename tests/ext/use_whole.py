@@ -950,39 +950,6 @@ class ProcessTest(unittest.TestCase):
             with self.subTest(how):
                 self.assertEqual(run(self.EXECUTE, how), (0, "whole\n"))
 
-    def test_a_child_executes_a_program_while_another_thread_loads_a_library(self):
-        # In that thread the dynamic linker is locked until the library has been read.
-        code = """
-            import ctypes, errno, os, subprocess, sys, tempfile, threading, whole
-
-            def load():
-                # ctypes.CDLL() has the GIL meanwhile.
-                print(ctypes.CDLL(None).dlopen(fifo.encode(), os.RTLD_NOW))
-
-            with tempfile.TemporaryDirectory() as directory:
-                fifo = os.path.join(directory, "library.so")
-                os.mkfifo(fifo)
-                thread = threading.Thread(target=load)
-                thread.start()
-                while True:
-                    try:
-                        writer = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
-                        break
-                    except OSError as e:
-                        assert e.errno == errno.ENXIO
-                if sys.argv[1] == "fork":
-                    status = subprocess.run("true", close_fds=False,
-                                            start_new_session=True).returncode
-                else:
-                    status = whole.execute(sys.argv[1])
-                print(status, flush=True)
-                os.close(writer)
-                thread.join()
-            """
-        for how in "fork", "copy", "share", "_Fork", "syscall":
-            with self.subTest(how):
-                self.assertEqual(run(code, how), (0, "0\n0\n"))
-
     EXECUTE = """
         import signal, sys, threading, time, whole
         # The backend is locked often.
@@ -1023,6 +990,39 @@ class ProcessTest(unittest.TestCase):
         if len(executed) == 4:
             print("whole")
         """
+
+    def test_a_child_executes_a_program_while_another_thread_loads_a_library(self):
+        # In that thread the dynamic linker is locked until the library has been read.
+        code = """
+            import ctypes, errno, os, subprocess, sys, tempfile, threading, whole
+
+            def load():
+                # ctypes.CDLL() has the GIL meanwhile.
+                print(ctypes.CDLL(None).dlopen(fifo.encode(), os.RTLD_NOW))
+
+            with tempfile.TemporaryDirectory() as directory:
+                fifo = os.path.join(directory, "library.so")
+                os.mkfifo(fifo)
+                thread = threading.Thread(target=load)
+                thread.start()
+                while True:
+                    try:
+                        writer = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+                        break
+                    except OSError as e:
+                        assert e.errno == errno.ENXIO
+                if sys.argv[1] == "fork":
+                    status = subprocess.run("true", close_fds=False,
+                                            start_new_session=True).returncode
+                else:
+                    status = whole.execute(sys.argv[1])
+                print(status, flush=True)
+                os.close(writer)
+                thread.join()
+            """
+        for how in "fork", "copy", "share", "_Fork", "syscall":
+            with self.subTest(how):
+                self.assertEqual(run(code, how), (0, "0\n0\n"))
 
 
 if __name__ == "__main__":
