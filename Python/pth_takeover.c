@@ -129,21 +129,34 @@ _PyPth_ForgetSleepers(void)
     _PyPth_lock_sleepers = lock_waiters = lock_woken = lock_starves = 0;
 }
 
-// Return true if it is locked after all.
+// Sleep until somebody unlocks it, for the first time or again.  Return true if it
+// is locked after all.
 static int
-sleep_for_lock(void)
+sleep_for_lock(int again)
 {
-    int wakes = _Py_atomic_load_int(&lock_wakes);
-    int sleepers = _Py_atomic_add_int(&_PyPth_lock_sleepers, 1) + 1;
-    int locked = lock_at_once();
-    if (!locked) {
-        // Not forever: who unlocks it may have looked for sleepers just before.
-        struct timespec timeout = {0, 50000 * Py_MIN(sleepers, 10000)};
-        (void)_PyPth_Futex(&lock_wakes, FUTEX_WAIT_PRIVATE, wakes, &timeout);
-        _Py_atomic_store_int(&lock_woken, 0);
+    int sleepers;
+    if (again) {
+        sleepers = _Py_atomic_load_int_relaxed(&_PyPth_lock_sleepers);
     }
-    (void)_Py_atomic_add_int(&_PyPth_lock_sleepers, -1);
-    return locked;
+    else {
+        sleepers = _Py_atomic_add_int(&_PyPth_lock_sleepers, 1) + 1;
+    }
+    // In this order: who sets the second from now on changes the first.
+    int wakes = _Py_atomic_load_int(&lock_wakes);
+    _Py_atomic_store_int(&lock_woken, 0);
+    if (lock_at_once()) {
+        return 1;
+    }
+    // Who unlocks it may have looked for sleepers just before, so the first time
+    // is short.  After that none is missed, but the kernel may have taken the
+    // processor from who has it, for as long as it likes.
+    struct timespec timeout = {0, 50000 * Py_MIN(sleepers, 10000)};
+    if (again) {
+        timeout.tv_nsec = LEAVES_NS * Py_MIN(sleepers, 99);
+    }
+    (void)_PyPth_Futex(&lock_wakes, FUTEX_WAIT_PRIVATE, wakes, &timeout);
+    _Py_atomic_store_int(&lock_woken, 0);
+    return 0;
 }
 
 void __attribute__((noinline))
@@ -156,7 +169,7 @@ _PyPth_LockSlowly(void)
     // its like only (sched(7)).
     int waiters = _Py_atomic_add_int(&lock_waiters, 1);
     int yields = waiters < MAX_YIELDING ? 900 : 1;
-    int starves = 0;
+    int starves = 0, sleeps = 0;
     PyTime_t since = _PyPth_Now();
     while (!lock_at_once()) {
         if (_PyPth_Now() - since > STARVES_NS) {
@@ -168,9 +181,12 @@ _PyPth_LockSlowly(void)
             yields--;
             (void)_PyPth_Sys(SYS_sched_yield);
         }
-        else if (sleep_for_lock()) {
+        else if (sleep_for_lock(sleeps++)) {
             break;
         }
+    }
+    if (sleeps > 0) {
+        (void)_Py_atomic_add_int(&_PyPth_lock_sleepers, -1);
     }
     (void)_Py_atomic_add_int(&lock_waiters, -1);
     if (starves) {
