@@ -594,8 +594,8 @@ class LockTest(unittest.TestCase):
         old = signal.signal(signal.SIGALRM, handler)
         try:
             for timeout in (-1, support.LONG_TIMEOUT):
-                signal.setitimer(signal.ITIMER_REAL, 0.02)
                 with self.assertRaises(Stop):
+                    signal.setitimer(signal.ITIMER_REAL, 0.02)
                     lock.acquire(timeout=timeout)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)

@@ -1102,9 +1102,11 @@ class InterruptTest(Base):
         other = threading.Thread(target=gate.wait)
         other.start()
         try:
-            signal.setitimer(signal.ITIMER_REAL, 0.03)
+            # The first may come too early.
+            signal.setitimer(signal.ITIMER_REAL, 0.03, 0.03)
             outcome = block()
         finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
             gate.set()
             other.join()
         self.assertEqual(outcome[:len(expected)], expected)
@@ -1175,31 +1177,33 @@ class InterruptTest(Base):
         other.start()
         libc.signal(signal.SIGUSR2, handler)
         libc.siginterrupt(signal.SIGUSR2, 1)
-        killer = subprocess.Popen(["/bin/sh", "-c",
-                                   f"sleep 0.05; kill -USR2 {os.getpid()}"])
+        # The first may come too early.
+        killer = subprocess.Popen(
+            ["/bin/sh", "-c", f"while sleep 0.05; do kill -USR2 {os.getpid()}; done"])
         try:
             self.assertEqual(c.poll([(r, select.POLLIN)], 100)[:2],
                              (-1, errno.EINTR))
         finally:
+            killer.kill()
+            killer.wait()
             gate.set()
             other.join()
-            killer.wait()
             signal.signal(signal.SIGUSR2, signal.SIG_DFL)
 
 
 class MaskTest(Base):
     """ppoll(), pselect() and epoll_pwait() replace the signal mask."""
 
-    def calls(self):
+    def calls(self, seconds=0.05):
         a, b = self.pair()
         fd = a.fileno()
         p = self.stack.enter_context(select.epoll())
         p.register(a, select.EPOLLIN)
         return b, {
-            "ppoll": lambda mask: c.ppoll([(fd, select.POLLIN)], 0.05, mask)[:2],
-            "pselect": lambda mask: c.pselect(fd + 1, fd, -1, 0.05, mask)[:2],
-            "epoll_pwait": lambda mask: c.epoll_pwait(p.fileno(), 0.05, mask)[:2],
-            "epoll_pwait2": lambda mask: c.epoll_pwait2(p.fileno(), 0.05, mask)[:2],
+            "ppoll": lambda mask: c.ppoll([(fd, select.POLLIN)], seconds, mask)[:2],
+            "pselect": lambda mask: c.pselect(fd + 1, fd, -1, seconds, mask)[:2],
+            "epoll_pwait": lambda mask: c.epoll_pwait(p.fileno(), seconds, mask)[:2],
+            "epoll_pwait2": lambda mask: c.epoll_pwait2(p.fileno(), seconds, mask)[:2],
         }
 
     def setUp(self):
@@ -1230,7 +1234,7 @@ class MaskTest(Base):
                               signal.pthread_sigmask(signal.SIG_BLOCK, []))
 
     def test_a_signal_that_comes_while_the_mask_lets_it_through(self):
-        b, calls = self.calls()
+        b, calls = self.calls(60)
         for name, call in calls.items():
             with self.subTest(name):
                 self.seen.clear()
