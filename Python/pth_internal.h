@@ -234,7 +234,8 @@ _PyPth_InHandler(void)
 // outside of the backend, _PyPth_BUSY, or one of these.  What it will hold
 // when it is unlocked is in _PyPth_after, and how often the thread on the
 // carrier has done so in _PyPth_entries.
-#define _PyPth_IDLE ((_PyPth_thread *)2)  // the carrier waits in the kernel
+#define _PyPth_IDLE ((_PyPth_thread *)2)  // the carrier waits in the kernel, or is
+                                          // on its way
 #define _PyPth_VACANT ((_PyPth_thread *)3)        // there is no carrier
 extern _PyPth_thread *_PyPth_current;     // the current thread of Pth
 extern _PyPth_thread *_PyPth_carrier;     // whose kernel thread carries

@@ -160,7 +160,7 @@ look(void)
         _PyPth_CheckWaits();
     }
 #endif
-    // Before somebody takes over, and the lock with it.
+    // Before somebody takes over: then it is not locked any more.
     nfds = _PyPth_CopyFds(fds);
     deadline = _PyPth_FirstDeadline();
     int waits = nfds > 0 || deadline != _PyPth_FOREVER;
@@ -213,7 +213,7 @@ look(void)
     calm = (watch || waits || overdue) ? 0 : calm + brisk;
     seen = thread;
     if (taken) {
-        // The new carrier has the lock.
+        // It is not locked any more.
         _PyPth_inside = 0;
         seen = NULL;
     }

@@ -99,8 +99,8 @@ lock_soon(int tries)
 
 int _PyPth_lock_sleepers = 0;
 static int lock_waiters = 0;      // these, and those that will sleep
-static int lock_wakes = 0;        // a futex: how often one was woken
-static int lock_woken = 0;        // one was, and has not looked yet
+static _PyPth_kernel bell;        // its `go` is what they wait for
+static int lock_woken = 0;        // one was woken, and has not looked yet
 // Who locks it again at once, and has it locked for most of the time, leaves it to
 // nobody else: neither to one that was woken, nor to one that looks when the kernel
 // has just taken the processor from the first.  So who has waited for longer than
@@ -110,13 +110,18 @@ static int lock_woken = 0;        // one was, and has not looked yet
 #define LEAVES_NS 10000000
 static int lock_starves = 0;      // a futex: somebody does
 
+static void
+wake_sleeper(void)
+{
+    if (!_Py_atomic_exchange_int(&lock_woken, 1)) {
+        _PyPth_WakeKernel(&bell);
+    }
+}
+
 void __attribute__((noinline))
 _PyPth_WakeForLock(void)
 {
-    if (!_Py_atomic_exchange_int(&lock_woken, 1)) {
-        (void)_Py_atomic_add_int(&lock_wakes, 1);
-        (void)_PyPth_Futex(&lock_wakes, FUTEX_WAKE_PRIVATE, 1, NULL);
-    }
+    wake_sleeper();
     if (_Py_atomic_load_int_relaxed(&lock_starves)) {
         struct timespec timeout = {0, LEAVES_NS};
         (void)_PyPth_Futex(&lock_starves, FUTEX_WAIT_PRIVATE, 1, &timeout);
@@ -141,9 +146,10 @@ sleep_for_lock(int again)
     else {
         sleepers = _Py_atomic_add_int(&_PyPth_lock_sleepers, 1) + 1;
     }
-    // In this order: who sets the second from now on changes the first.
-    int wakes = _Py_atomic_load_int(&lock_wakes);
+    // In this order: whoever unlocks it from now on sets both.
     _Py_atomic_store_int(&lock_woken, 0);
+    _Py_atomic_store_int(&bell.go, 0);
+    _Py_atomic_fence_seq_cst();
     if (lock_at_once()) {
         return 1;
     }
@@ -154,7 +160,7 @@ sleep_for_lock(int again)
     if (again) {
         timeout.tv_nsec = LEAVES_NS * Py_MIN(sleepers, 99);
     }
-    (void)_PyPth_Futex(&lock_wakes, FUTEX_WAIT_PRIVATE, wakes, &timeout);
+    (void)_PyPth_Futex(&bell.go, FUTEX_WAIT_PRIVATE, 0, &timeout);
     _Py_atomic_store_int(&lock_woken, 0);
     return 0;
 }
@@ -193,6 +199,17 @@ _PyPth_LockSlowly(void)
         _Py_atomic_store_int(&lock_starves, 0);
         (void)_PyPth_Futex(&lock_starves, FUTEX_WAKE_PRIVATE, INT_MAX, NULL);
     }
+}
+
+// Park the kernel thread, and unlock the backend as soon as the stack is free.  If
+// there is a `wake`, that one has to see that who sleeps for the lock is woken.
+static void
+park_unlocked(void **save, _PyPth_kernel *k, _PyPth_kernel *wake)
+{
+    if (wake == NULL && _Py_atomic_load_int_relaxed(&_PyPth_lock_sleepers) > 0) {
+        wake = &bell;
+    }
+    _PyPth_Park(save, k, wake, &_PyPth_lock, _PyPth_after);
 }
 
 // Lock the backend unless somebody else has it for longer.  Return true if it
@@ -469,13 +486,13 @@ _PyPth_NewPark(void)
 static void run_stub(void);
 
 static void *
-stub_context(char *stack)
+stub_context(char *stack, void (*entry)(void))
 {
 #ifdef _Py_ADDRESS_SANITIZER
     // Who was on it before has left it without a return from its functions.
     __asan_unpoison_memory_region(stack, STUB_SIZE);
 #endif
-    return _PyPth_Frame(stack + STUB_SIZE - 64, run_stub);
+    return _PyPth_Frame(stack + STUB_SIZE - 64, entry);
 }
 
 
@@ -603,7 +620,7 @@ run_spare(void *Py_UNUSED(arg))
     spare.sigmask = _PyPth_first->sigmask;
     spare.place = PTH_AWAITING;
     quiet_kernel(&spare);
-    _PyPth_Park(&scrap, &spare.k, NULL, &_PyPth_lock, _PyPth_after);
+    park_unlocked(&scrap, &spare.k, NULL);
     Py_UNREACHABLE();
 }
 
@@ -720,6 +737,20 @@ give_tp(_PyPth_thread *kernel, _PyPth_thread *thread)
     thread->tp_with = kernel;
 }
 
+// The first kernel thread takes signals while it is parked, for its own thread.
+static void
+own_first_tp(void)
+{
+    // A carrier that is on its way, or idle, uses what it has been given.
+    if (!_PyPth_first->busy && _PyPth_first->tp_with != _PyPth_first
+        && _PyPth_carrier != _PyPth_first
+        && (_PyPth_after != _PyPth_IDLE
+            || _PyPth_first->tp_with != _PyPth_carrier))
+    {
+        give_tp(_PyPth_first, _PyPth_first);
+    }
+}
+
 // Kernel threads that another one's thread has come to: what it waits in is to be
 // noted, see "Timed calls".
 #define MAX_GUESTS 256
@@ -771,10 +802,7 @@ set_off(_PyPth_thread *kernel)
 {
     kernel->busy = 0;
     _PyPth_Count(kernel, kernel);
-    if (kernel == _PyPth_first) {
-        // It takes signals, for its own thread.
-        give_tp(kernel, kernel);
-    }
+    own_first_tp();
     if (kernel->wants_own) {
         _PyPth_MakeReady(kernel);
     }
@@ -786,21 +814,28 @@ static void
 set_out(_PyPth_thread *thread, _PyPth_thread *on, char *stub)
 {
     thread->out = 1;
+    own_first_tp();
     set_on(thread, on);
     assert(thread->stub == NULL);
     thread->stub = stub;
     _PyPth_MaskStale();
 }
 
-// The kernel thread of `next` carries from now on, and has the lock.  It
-// begins with the stub of the current thread.
+static void run_arrived(void);
+// The first kernel thread is to go on with its thread as the carrier.
+static char first_on_its_way = 0;
+
+// The kernel thread of `next` carries from now on: it is on its way, and begins with
+// the stub of the current thread.  The backend is not locked any more: on a busy
+// machine it takes its time, for which others would have to wait.
 static void
 hand_over(_PyPth_thread *next)
 {
     _PyPth_carrier = next;
     _PyPth_CheckState(_PyPth_current);
-    next->k.sp = stub_context(_PyPth_current->stub);
+    next->k.sp = stub_context(_PyPth_current->stub, run_arrived);
     _PyPth_WakeKernel(&next->k);
+    _PyPth_UnlockAs(_PyPth_IDLE);
 }
 
 // What a stub does, with the thread pointer of the carrier.
@@ -815,8 +850,30 @@ run_stub(void)
     _PyPth_RunOn(thread);
 }
 
+// The kernel thread of the caller carries, and was on its way.
+static void
+arrive(void)
+{
+    _PyPth_LockSlowly();
+    assert(_PyPth_after == _PyPth_IDLE);
+    _PyPth_after = _PyPth_current;
+    first_on_its_way = 0;
+    own_first_tp();
+    // Who has woken somebody meanwhile has left that to the carrier.
+    _PyPth_TellMonitor();
+}
+
+static void
+run_arrived(void)
+{
+    arrive();
+    // It may have been the first one's.
+    _PyPth_SetThreadPointer(_PyPth_carrier->k.tp);
+    run_stub();
+}
+
 // The first kernel thread becomes the carrier, and the caller's is parked.
-// It goes on with _PyPth_first->k.sp, which `save` may be.
+// It goes on with _PyPth_first->k.sp, which `save` may be, and has to arrive().
 static void __attribute__((noinline))
 move_to_first(void **save)
 {
@@ -824,7 +881,9 @@ move_to_first(void **save)
     _PyPth_carrier = _PyPth_first;
     _PyPth_Count(old, old);
     quiet_kernel(old);
-    _PyPth_Park(save, &old->k, &_PyPth_first->k, NULL, NULL);
+    first_on_its_way = 1;
+    _PyPth_after = _PyPth_IDLE;
+    park_unlocked(save, &old->k, &_PyPth_first->k);
 }
 
 void __attribute__((noinline))
@@ -842,6 +901,7 @@ _PyPth_Arrived(_PyPth_thread *self)
         }
         if (_PyPth_carrier != self) {
             move_to_first(&self->k.sp);
+            arrive();
         }
     }
     _PyPth_SetThreadPointer(self->tp);
@@ -925,7 +985,7 @@ _PyPth_ComeIn(_PyPth_thread *self)
     {
         // Nobody has to be woken to take over.
         set_out(_PyPth_after, _PyPth_carrier, stub);
-        vacant = stub_context(stub);
+        vacant = stub_context(stub, run_stub);
         _PyPth_after = _PyPth_VACANT;
     }
     self->out = 0;
@@ -948,7 +1008,11 @@ _PyPth_ComeIn(_PyPth_thread *self)
     }
     else {
         quiet_kernel(kernel);
-        _PyPth_Park(&self->sp, &kernel->k, NULL, &_PyPth_lock, _PyPth_after);
+        park_unlocked(&self->sp, &kernel->k, NULL);
+    }
+    if (first_on_its_way) {
+        arrive();
+        _PyPth_SetThreadPointer(self->tp);
     }
     if (self->pending != 0) {
         self->deliver = 1;
@@ -976,7 +1040,7 @@ leave_carrier(_PyPth_thread *self, _PyPth_thread *on, char *stub)
     _PyPth_Count(_PyPth_carrier, _PyPth_carrier);
     set_out(self, on, stub);
     _PyPth_CheckState(self);
-    _PyPth_Switch(&on->k.sp, stub_context(stub), _PyPth_carrier->k.tp,
+    _PyPth_Switch(&on->k.sp, stub_context(stub, run_stub), _PyPth_carrier->k.tp,
                   &on->k);
     at_home(self, on);
 }
@@ -991,7 +1055,10 @@ change_kernel(_PyPth_thread *self, _PyPth_thread *on)
     set_off(kernel);
     _PyPth_CheckState(self);
     quiet_kernel(kernel);
-    _PyPth_Park(&on->k.sp, &kernel->k, &on->k, &_PyPth_lock, _PyPth_after);
+    park_unlocked(&on->k.sp, &kernel->k, &on->k);
+    if (_Py_atomic_load_int_relaxed(&_PyPth_lock_sleepers) > 0) {
+        wake_sleeper();
+    }
     at_home(self, on);
 }
 
@@ -1006,7 +1073,7 @@ leave_to_other(_PyPth_thread *self, _PyPth_thread *next, char *stub)
         hand_over(next);
         return;
     }
-    vacant = stub_context(stub);
+    vacant = stub_context(stub, run_stub);
     _PyPth_UnlockAs(_PyPth_VACANT);
 }
 
@@ -1361,7 +1428,7 @@ _PyPth_TakeFromCall(void)
     if (_PyPth_AnyWoken() && stays_in_call() && _PyPth_AnyWoken()
         && _PyPth_TakeOver() == 0)
     {
-        // The new carrier has the lock.
+        // It is not locked any more.
         _PyPth_inside = 0;
         return 1;
     }
@@ -1721,6 +1788,7 @@ forget_others(void)
         }
     }
     _PyPth_new_guests = 0;
+    first_on_its_way = 0;
     idle_state = 0;
     kick_came = 0;
 }
@@ -1750,7 +1818,7 @@ _PyPth_ForgetCarrier(void)
     thread->on = thread;
     thread->busy = _PyPth_first->busy = 1;
     take_own_tp(thread);
-    vacant = stub_context(thread->stub);
+    vacant = stub_context(thread->stub, run_stub);
     _PyPth_after = _PyPth_VACANT;
 }
 
