@@ -78,9 +78,12 @@ count_ready(_PyPth_thread *thread)
 }
 
 
-/* Threads in pth_cond_await() whose wait is over, oldest first. */
+/* Threads in pth_cond_await() whose wait is over, oldest first.  But those that
+   compute, and have waited for the GIL alone, come behind the others: they would
+   each keep them waiting for a slice. */
 
 static _PyPth_thread *woken_head, *woken_tail;
+static _PyPth_thread *woken_urgent;       // the last one of the others, or NULL
 
 static void
 woken_append(_PyPth_thread *thread)
@@ -89,14 +92,31 @@ woken_append(_PyPth_thread *thread)
         return;
     }
     thread->in_woken = 1;
-    thread->woken_next = NULL;
+    _PyPth_thread *before = thread->computes ? woken_tail : woken_urgent;
+    _PyPth_thread **link = before != NULL ? &before->woken_next : &woken_head;
+    thread->woken_next = *link;
+    *link = thread;
+    if (thread->woken_next == NULL) {
+        woken_tail = thread;
+    }
+    if (!thread->computes) {
+        woken_urgent = thread;
+    }
+}
+
+static _PyPth_thread *
+woken_take(void)
+{
+    _PyPth_thread *thread = woken_head;
+    woken_head = thread->woken_next;
     if (woken_head == NULL) {
-        woken_head = thread;
+        woken_tail = NULL;
     }
-    else {
-        woken_tail->woken_next = thread;
+    if (woken_urgent == thread) {
+        woken_urgent = NULL;
     }
-    woken_tail = thread;
+    thread->in_woken = 0;
+    return thread;
 }
 
 
@@ -212,6 +232,23 @@ can_run_woken(void)
     return woken_head != NULL && nurgent < MANY_URGENT;
 }
 
+// The same for one that does not compute.
+static inline int
+can_run_urgent(void)
+{
+    return woken_urgent != NULL && nurgent < MANY_URGENT;
+}
+
+// Is it the turn of one that was woken?  Those that compute take turns with those
+// that Pth has as ready.
+static inline int
+is_turn_of_woken(void)
+{
+    static int in_turn = 0;
+    return can_run_urgent()
+           || (can_run_woken() && (nready == 0 || (in_turn = !in_turn)));
+}
+
 // Hand the carrier to `thread`, or to the next ready one if that is NULL, and
 // come back in turn.
 static void __attribute__((noinline))
@@ -229,14 +266,14 @@ run_ready(_PyPth_thread *self, _PyPth_thread *thread)
 static void __attribute__((noinline))
 run_woken(_PyPth_thread *self)
 {
-    _PyPth_thread *thread = woken_head;
-    woken_head = thread->woken_next;
-    thread->in_woken = 0;
+    _PyPth_thread *thread = woken_take();
     assert(thread != self);
     _PyPth_place place = thread->place;
     thread->place = PTH_READY;
     count_ready(thread);
-    count_urgent(thread);
+    if (!thread->computes) {
+        count_urgent(thread);
+    }
     if (place == PTH_NEW) {
         (void)pth_resume(thread->pth);
         run_ready(self, thread);
@@ -542,7 +579,7 @@ char _PyPth_woken_behind = 0;
 int
 _PyPth_WokenByOthers(void)
 {
-    int woken = woken_by_others && (woken_head != NULL || nurgent > 0);
+    int woken = woken_by_others && (woken_urgent != NULL || nurgent > 0);
     woken_by_others = 0;
     return woken;
 }
@@ -765,7 +802,7 @@ _PyPth_Block(_PyPth_thread *self)
         if (!_PyPth_IsBlocked(self) && !self->ended) {
             break;
         }
-        if (can_run_woken()) {
+        if (is_turn_of_woken()) {
             run_woken(self);
         }
         else if (nready > 0) {
@@ -793,7 +830,7 @@ _PyPth_BlockForOwn(_PyPth_thread *self)
     _PyPth_FreeWanted();
     while (self->busy) {
         (void)_PyPth_LookAround(0);
-        if (can_run_woken()) {
+        if (is_turn_of_woken()) {
             run_woken(self);
         }
         else if (nready > 0) {
@@ -815,7 +852,9 @@ begin_wait(_PyPth_thread *self, PyTime_t deadline, int flags)
     if (self->in_call) {
         self->in_call = PTH_WAITED;
     }
-    self->computes = 0;
+    if (!(flags & _PyPth_FOR_TURN)) {
+        self->computes = 0;
+    }
     self->result = 0;
     self->flags = (char)flags;
     self->deadline = deadline;
@@ -901,7 +940,7 @@ wait_as_thread(_PyPth_thread *self)
 void
 _PyPth_TakeTurn(_PyPth_thread *self)
 {
-    begin_wait(self, _PyPth_FOREVER, 0);
+    begin_wait(self, _PyPth_FOREVER, _PyPth_FOR_TURN);
     self->result = _PyPth_WOKEN;
     (void)_PyPth_ComeIn(self);
     self->waiting = 0;
@@ -1030,10 +1069,10 @@ end_slice(_PyPth_thread *self)
         self->last_slice = 0;
         gave_way = self;
     }
-    if (can_run_woken()) {
+    if (only_look ? can_run_urgent() : is_turn_of_woken()) {
         run_woken(self);
     }
-    else if (nready > 0 && (!only_look || woken_head != NULL)) {
+    else if (nready > 0 && (!only_look || woken_urgent != NULL)) {
         run_ready(self, only_look ? last_urgent : NULL);
     }
     else {
@@ -1073,7 +1112,7 @@ yield(int also_computing)
     _PyPth_Lock();
     if (_PyPth_IsCurrent()) {
         (void)_PyPth_LookAround(0);
-        if (can_run_woken()) {
+        if (also_computing ? is_turn_of_woken() : can_run_urgent()) {
             run_woken(self);
         }
         else if (nready > (also_computing ? 0 : ncomputing)) {
@@ -1166,6 +1205,7 @@ end_call(_PyPth_thread *self)
     }
     if (is_long) {
         self->long_calls = LONG_CALLS;
+        self->computes = 0;
     }
     else if (self->in_call && self->long_calls > 0) {
         self->long_calls--;
@@ -1256,6 +1296,12 @@ _PyPth_CondWakeFirst(_PyPth_cond *cond)
         _PyPth_WakeThread(first, _PyPth_PROMISED);
     }
     else {
+        if (!first->kernel_wait && !first->computes && !_PyPth_slice_expired
+            && _PyPth_IsCurrent() && _PyPth_self->computes)
+        {
+            // The caller would have it again, after a short call, by then.
+            _PyPth_slice_expired = LOOK;
+        }
         _PyPth_WakeThread(first, _PyPth_WOKEN);
     }
     cond->owed = 0;
@@ -1264,11 +1310,11 @@ _PyPth_CondWakeFirst(_PyPth_cond *cond)
 _PyPth_result
 _PyPth_CondWait(_PyPth_cond *cond)
 {
-    int flags = 0;
+    int flags = _PyPth_FOR_TURN;
     if (woken_for_gil) {
         // Somebody else has taken it meanwhile, but it has waited longest.
         cond->owed |= (cond->quick && waits_in_kernel(_PyPth_self));
-        flags = _PyPth_AT_FRONT;
+        flags |= _PyPth_AT_FRONT;
     }
     if (!cond->waited) {
         cond->waited = 1;
@@ -1424,7 +1470,7 @@ _PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
         if (gil->cond.handing && gil->last_holder == tstate) {
             // Who was to have it may have ended instead.
             (void)_PyPth_Wait(&gil->cond.switched,
-                              _PyPth_Deadline(5000000), 0);
+                              _PyPth_Deadline(5000000), _PyPth_FOR_TURN);
         }
         _PyPth_Unlock();
     }
@@ -1525,7 +1571,7 @@ _PyPth_SemPost(_PyPth_sem *sem)
 void
 _PyPth_ForgetOthers(void)
 {
-    woken_head = NULL;
+    woken_head = woken_tail = woken_urgent = NULL;
     await_head = await_tail = NULL;
     nawaiting = 0;
     nready = 0;

@@ -149,6 +149,8 @@ typedef enum {
 #define _PyPth_EDGES 16           // _PyPth_WaitFds(): see _PyPth_HasEdges()
 #define _PyPth_ONE_TAKES 32       // _PyPth_WaitFds(): of those who say so,
                                   // wake one for what one will take
+#define _PyPth_FOR_TURN 64        // it is for its turn, the GIL, alone: who computes
+                                  // is one that computes afterwards, too
 
 #define _PyPth_FOREVER ((PyTime_t)-1)
 

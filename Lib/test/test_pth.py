@@ -1078,6 +1078,46 @@ class SliceTest(ScriptMixin, unittest.TestCase):
         with threading_helper.start_threads(threads, gate.set):
             pass
 
+    def test_who_waited_for_the_gil_alone_goes_behind_the_others(self):
+        # Threads that compute, and wait for it because C code has kept it: then
+        # that wakes all of them, and one that waits for a lock.
+        out = self.run_ok("""
+            import ctypes, os, statistics, threading, time
+            keeps_gil = ctypes.PyDLL(None)
+            n = 12
+            done = [0] * n
+            def compute(i):
+                while True:
+                    os.stat("/")
+                    done[i] += 1
+            for i in range(n):
+                threading.Thread(target=compute, args=(i,), daemon=True).start()
+            time.sleep(0.3)
+            lock = threading.Lock()
+            def keep():
+                global before
+                keeps_gil.usleep(50_000)
+                for _ in range(2 * n):
+                    os.stat("/")
+                before = done[:]
+                lock.release()
+                end = time.monotonic() + 0.02
+                while time.monotonic() < end:
+                    os.stat("/")
+            went_first = []
+            for _ in range(20):
+                lock.acquire()
+                t = threading.Thread(target=keep)
+                t.start()
+                lock.acquire()
+                went_first.append(sum(b - a > 50 for a, b in zip(before, done)))
+                lock.release()
+                t.join()
+            print(statistics.median(went_first), flush=True)
+            os._exit(0)
+            """)
+        self.assertLessEqual(float(out), 1)
+
     def test_a_computing_thread_has_its_turn(self):
         # Beside two that are never done handing a lock to each other.
         out = self.run_ok("""
