@@ -796,12 +796,22 @@ set_on(_PyPth_thread *thread, _PyPth_thread *on)
     }
 }
 
+// The kernel thread is about to be parked: what it has used for another thread is that
+// one's.
+static inline void
+count_for_own(_PyPth_thread *kernel)
+{
+    if (kernel->counts_for != kernel) {
+        _PyPth_Count(kernel, kernel);
+    }
+}
+
 // It does so no more: the kernel thread is about to be parked.
 static void
 set_off(_PyPth_thread *kernel)
 {
     kernel->busy = 0;
-    _PyPth_Count(kernel, kernel);
+    count_for_own(kernel);
     own_first_tp();
     if (kernel->wants_own) {
         _PyPth_MakeReady(kernel);
@@ -879,7 +889,7 @@ move_to_first(void **save)
 {
     _PyPth_thread *old = _PyPth_carrier;
     _PyPth_carrier = _PyPth_first;
-    _PyPth_Count(old, old);
+    count_for_own(old);
     quiet_kernel(old);
     first_on_its_way = 1;
     _PyPth_after = _PyPth_IDLE;
