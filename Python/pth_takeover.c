@@ -1674,7 +1674,9 @@ _PyPth_BeginHandler(ucontext_t *context)
         }
         back_off(tries++);
     } while (!lock_at_once());
-    int parked = !_Py_atomic_load_int(&first->k.go);
+    // It may be about to be woken: see move_to_first().
+    int parked = !_Py_atomic_load_int(&first->k.go) && !first->busy
+                 && _PyPth_carrier != first;
     if (parked) {
         first->busy = PTH_HANDLER;
     }
