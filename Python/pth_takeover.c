@@ -709,6 +709,9 @@ _PyPth_CheckState(_PyPth_thread *thread)
     // A thread pointer is used by one kernel thread.
     assert(kernel->k.tp == kernel->lends_tp->tp);
     assert(kernel->lends_tp->tp_with == kernel);
+    // It is the first one's own where that is parked, and takes signals.
+    assert(_PyPth_first->busy || _PyPth_carrier == _PyPth_first
+           || _PyPth_first->tp_with == _PyPth_first);
     // One that is parked uses no processor.
     assert(thread->busy == 1 || thread == _PyPth_carrier
            || thread->counts_for == thread);
@@ -737,17 +740,17 @@ give_tp(_PyPth_thread *kernel, _PyPth_thread *thread)
     thread->tp_with = kernel;
 }
 
-// The first kernel thread takes signals while it is parked, for its own thread.
+// A stub is about to run on the kernel thread.  As soon as the first one is parked, and
+// takes signals, it needs its own thread's, with nobody else using that: so it is lent
+// to one that is parked.
 static void
-own_first_tp(void)
+keep_first_tp(_PyPth_thread *kernel)
 {
-    // A carrier that is on its way, or idle, uses what it has been given.
-    if (!_PyPth_first->busy && _PyPth_first->tp_with != _PyPth_first
-        && _PyPth_carrier != _PyPth_first
-        && (_PyPth_after != _PyPth_IDLE
-            || _PyPth_first->tp_with != _PyPth_carrier))
-    {
-        give_tp(_PyPth_first, _PyPth_first);
+    if (_PyPth_first->tp_with == kernel && kernel != _PyPth_first) {
+        _PyPth_thread *other = other_kernel();
+        if (other != NULL) {
+            give_tp(other, _PyPth_first);
+        }
     }
 }
 
@@ -812,7 +815,10 @@ set_off(_PyPth_thread *kernel)
 {
     kernel->busy = 0;
     count_for_own(kernel);
-    own_first_tp();
+    if (kernel == _PyPth_first) {
+        // It takes signals, for its own thread.
+        give_tp(kernel, kernel);
+    }
     if (kernel->wants_own) {
         _PyPth_MakeReady(kernel);
     }
@@ -824,7 +830,6 @@ static void
 set_out(_PyPth_thread *thread, _PyPth_thread *on, char *stub)
 {
     thread->out = 1;
-    own_first_tp();
     set_on(thread, on);
     assert(thread->stub == NULL);
     thread->stub = stub;
@@ -842,6 +847,7 @@ static void
 hand_over(_PyPth_thread *next)
 {
     _PyPth_carrier = next;
+    keep_first_tp(next);
     _PyPth_CheckState(_PyPth_current);
     next->k.sp = stub_context(_PyPth_current->stub, run_arrived);
     _PyPth_WakeKernel(&next->k);
@@ -868,7 +874,6 @@ arrive(void)
     assert(_PyPth_after == _PyPth_IDLE);
     _PyPth_after = _PyPth_current;
     first_on_its_way = 0;
-    own_first_tp();
     // Who has woken somebody meanwhile has left that to the carrier.
     _PyPth_TellMonitor();
 }
@@ -877,8 +882,6 @@ static void
 run_arrived(void)
 {
     arrive();
-    // It may have been the first one's.
-    _PyPth_SetThreadPointer(_PyPth_carrier->k.tp);
     run_stub();
 }
 
@@ -1022,7 +1025,6 @@ _PyPth_ComeIn(_PyPth_thread *self)
     }
     if (first_on_its_way) {
         arrive();
-        _PyPth_SetThreadPointer(self->tp);
     }
     if (self->pending != 0) {
         self->deliver = 1;
@@ -1049,6 +1051,7 @@ leave_carrier(_PyPth_thread *self, _PyPth_thread *on, char *stub)
     leave_altstack(_PyPth_carrier);
     _PyPth_Count(_PyPth_carrier, _PyPth_carrier);
     set_out(self, on, stub);
+    keep_first_tp(_PyPth_carrier);
     _PyPth_CheckState(self);
     _PyPth_Switch(&on->k.sp, stub_context(stub, run_stub), _PyPth_carrier->k.tp,
                   &on->k);
