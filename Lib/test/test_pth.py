@@ -816,8 +816,13 @@ class SliceTest(ScriptMixin, unittest.TestCase):
                    for i, size in enumerate(sizes)]
         threads.append(threading.Thread(target=nap))
         with threading_helper.start_threads(threads, lambda: stop.append(1)):
-            wait_until(lambda: units[2] >= count)
-        turns = collections.Counter(i for i, _ in itertools.groupby(done))
+            # A busy machine may stop one of them for some turns: more make up for
+            # that.
+            for n in range(1, 11):
+                wait_until(lambda: units[2] >= n * count)
+                turns = collections.Counter(i for i, _ in itertools.groupby(done[:]))
+                if all(3 * turns[i] > turns[2] for i in range(2)):
+                    break
         for i in range(2):
             self.assertGreater(3 * turns[i], turns[2], turns)
 
