@@ -139,13 +139,7 @@ _PyPth_ForgetSleepers(void)
 static int
 sleep_for_lock(int again)
 {
-    int sleepers;
-    if (again) {
-        sleepers = _Py_atomic_load_int_relaxed(&_PyPth_lock_sleepers);
-    }
-    else {
-        sleepers = _Py_atomic_add_int(&_PyPth_lock_sleepers, 1) + 1;
-    }
+    int sleepers = _Py_atomic_load_int_relaxed(&_PyPth_lock_sleepers);
     // In this order: whoever unlocks it from now on sets both.
     _Py_atomic_store_int(&lock_woken, 0);
     _Py_atomic_store_int(&bell.go, 0);
@@ -187,8 +181,13 @@ _PyPth_LockSlowly(void)
             yields--;
             (void)_PyPth_Sys(SYS_sched_yield);
         }
-        else if (sleep_for_lock(sleeps++)) {
-            break;
+        else {
+            if (sleeps == 0) {
+                (void)_Py_atomic_add_int(&_PyPth_lock_sleepers, 1);
+            }
+            if (sleep_for_lock(sleeps++)) {
+                break;
+            }
         }
     }
     if (sleeps > 0) {
@@ -486,13 +485,13 @@ _PyPth_NewPark(void)
 static void run_stub(void);
 
 static void *
-stub_context(char *stack, void (*entry)(void))
+stub_context(char *stack)
 {
 #ifdef _Py_ADDRESS_SANITIZER
     // Who was on it before has left it without a return from its functions.
     __asan_unpoison_memory_region(stack, STUB_SIZE);
 #endif
-    return _PyPth_Frame(stack + STUB_SIZE - 64, entry);
+    return _PyPth_Frame(stack + STUB_SIZE - 64, run_stub);
 }
 
 
@@ -783,6 +782,15 @@ watch_guest(_PyPth_thread *kernel)
     _PyPth_new_guests = 1;
 }
 
+// From now on the kernel thread uses its processor time for `thread`.
+static inline void
+count_for(_PyPth_thread *kernel, _PyPth_thread *thread)
+{
+    if (kernel->counts_for != thread) {
+        _PyPth_Count(kernel, thread);
+    }
+}
+
 // A thread that is out runs on `on`.
 static void
 set_on(_PyPth_thread *thread, _PyPth_thread *on)
@@ -790,22 +798,10 @@ set_on(_PyPth_thread *thread, _PyPth_thread *on)
     thread->on = on;
     on->busy = 1;
     give_tp(on, thread);
-    if (on->counts_for != thread) {
-        _PyPth_Count(on, thread);
-    }
+    count_for(on, thread);
     if (on != thread) {
         watch_guest(on);
         _PyPth_TellMonitor();
-    }
-}
-
-// The kernel thread is about to be parked: what it has used for another thread is that
-// one's.
-static inline void
-count_for_own(_PyPth_thread *kernel)
-{
-    if (kernel->counts_for != kernel) {
-        _PyPth_Count(kernel, kernel);
     }
 }
 
@@ -814,7 +810,7 @@ static void
 set_off(_PyPth_thread *kernel)
 {
     kernel->busy = 0;
-    count_for_own(kernel);
+    count_for(kernel, kernel);
     if (kernel == _PyPth_first) {
         // It takes signals, for its own thread.
         give_tp(kernel, kernel);
@@ -836,9 +832,8 @@ set_out(_PyPth_thread *thread, _PyPth_thread *on, char *stub)
     _PyPth_MaskStale();
 }
 
-static void run_arrived(void);
-// The first kernel thread is to go on with its thread as the carrier.
-static char first_on_its_way = 0;
+// The carrier was woken, and has not come yet.
+static char on_its_way = 0;
 
 // The kernel thread of `next` carries from now on: it is on its way, and begins with
 // the stub of the current thread.  The backend is not locked any more: on a busy
@@ -849,40 +844,37 @@ hand_over(_PyPth_thread *next)
     _PyPth_carrier = next;
     keep_first_tp(next);
     _PyPth_CheckState(_PyPth_current);
-    next->k.sp = stub_context(_PyPth_current->stub, run_arrived);
+    next->k.sp = stub_context(_PyPth_current->stub);
+    on_its_way = 1;
     _PyPth_WakeKernel(&next->k);
     _PyPth_UnlockAs(_PyPth_IDLE);
 }
 
-// What a stub does, with the thread pointer of the carrier.
-static void
-run_stub(void)
-{
-    _PyPth_thread *thread = _PyPth_current;
-    // It may have come here by way of `vacant`.
-    _PyPth_after = thread;
-    _PyPth_SetKernelMask(_PyPth_carrier, thread->sigmask);
-    _PyPth_Block(thread);
-    _PyPth_RunOn(thread);
-}
-
-// The kernel thread of the caller carries, and was on its way.
+// The kernel thread of the caller carries, and was on its way, or idle.
 static void
 arrive(void)
 {
     _PyPth_LockSlowly();
     assert(_PyPth_after == _PyPth_IDLE);
     _PyPth_after = _PyPth_current;
-    first_on_its_way = 0;
+    on_its_way = 0;
     // Who has woken somebody meanwhile has left that to the carrier.
     _PyPth_TellMonitor();
 }
 
+// What a stub does, with the thread pointer of the carrier.
 static void
-run_arrived(void)
+run_stub(void)
 {
-    arrive();
-    run_stub();
+    if (on_its_way) {
+        arrive();
+    }
+    _PyPth_thread *thread = _PyPth_current;
+    // It may have come here by way of `vacant`.
+    _PyPth_after = thread;
+    _PyPth_SetKernelMask(_PyPth_carrier, thread->sigmask);
+    _PyPth_Block(thread);
+    _PyPth_RunOn(thread);
 }
 
 // The first kernel thread becomes the carrier, and the caller's is parked.
@@ -892,9 +884,9 @@ move_to_first(void **save)
 {
     _PyPth_thread *old = _PyPth_carrier;
     _PyPth_carrier = _PyPth_first;
-    count_for_own(old);
+    count_for(old, old);
     quiet_kernel(old);
-    first_on_its_way = 1;
+    on_its_way = 1;
     _PyPth_after = _PyPth_IDLE;
     park_unlocked(save, &old->k, &_PyPth_first->k);
 }
@@ -998,7 +990,7 @@ _PyPth_ComeIn(_PyPth_thread *self)
     {
         // Nobody has to be woken to take over.
         set_out(_PyPth_after, _PyPth_carrier, stub);
-        vacant = stub_context(stub, run_stub);
+        vacant = stub_context(stub);
         _PyPth_after = _PyPth_VACANT;
     }
     self->out = 0;
@@ -1023,7 +1015,7 @@ _PyPth_ComeIn(_PyPth_thread *self)
         quiet_kernel(kernel);
         park_unlocked(&self->sp, &kernel->k, NULL);
     }
-    if (first_on_its_way) {
+    if (on_its_way) {
         arrive();
     }
     if (self->pending != 0) {
@@ -1049,11 +1041,11 @@ static void
 leave_carrier(_PyPth_thread *self, _PyPth_thread *on, char *stub)
 {
     leave_altstack(_PyPth_carrier);
-    _PyPth_Count(_PyPth_carrier, _PyPth_carrier);
+    count_for(_PyPth_carrier, _PyPth_carrier);
     set_out(self, on, stub);
     keep_first_tp(_PyPth_carrier);
     _PyPth_CheckState(self);
-    _PyPth_Switch(&on->k.sp, stub_context(stub, run_stub), _PyPth_carrier->k.tp,
+    _PyPth_Switch(&on->k.sp, stub_context(stub), _PyPth_carrier->k.tp,
                   &on->k);
     at_home(self, on);
 }
@@ -1086,7 +1078,7 @@ leave_to_other(_PyPth_thread *self, _PyPth_thread *next, char *stub)
         hand_over(next);
         return;
     }
-    vacant = stub_context(stub, run_stub);
+    vacant = stub_context(stub);
     _PyPth_UnlockAs(_PyPth_VACANT);
 }
 
@@ -1764,10 +1756,7 @@ _PyPth_FinishIdle(void)
         }
         kick_came = 0;
     }
-    _PyPth_LockSlowly();
-    assert(_PyPth_after == _PyPth_IDLE);
-    _PyPth_after = _PyPth_current;
-    _PyPth_TellMonitor();
+    arrive();
 }
 
 void
@@ -1803,7 +1792,7 @@ forget_others(void)
         }
     }
     _PyPth_new_guests = 0;
-    first_on_its_way = 0;
+    on_its_way = 0;
     idle_state = 0;
     kick_came = 0;
 }
@@ -1833,7 +1822,7 @@ _PyPth_ForgetCarrier(void)
     thread->on = thread;
     thread->busy = _PyPth_first->busy = 1;
     take_own_tp(thread);
-    vacant = stub_context(thread->stub, run_stub);
+    vacant = stub_context(thread->stub);
     _PyPth_after = _PyPth_VACANT;
 }
 
