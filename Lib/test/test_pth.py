@@ -1084,10 +1084,11 @@ class SliceTest(ScriptMixin, unittest.TestCase):
             pass
 
     def test_who_waited_for_the_gil_alone_goes_behind_the_others(self):
-        # Threads that compute, and wait for it because C code has kept it: then
-        # that wakes all of them, and one that waits for a lock.
+        # Threads that compute, and wait for it because C code keeps it: they are
+        # woken before one that waits for a lock, and then C code keeps it again,
+        # until all of them wait for it, however busy the machine is.
         out = self.run_ok("""
-            import ctypes, os, statistics, threading, time
+            import ctypes, os, threading, time
             keeps_gil = ctypes.PyDLL(None)
             n = 12
             done = [0] * n
@@ -1106,22 +1107,21 @@ class SliceTest(ScriptMixin, unittest.TestCase):
                     os.stat("/")
                 before = done[:]
                 lock.release()
-                end = time.monotonic() + 0.02
-                while time.monotonic() < end:
-                    os.stat("/")
-            went_first = []
-            for _ in range(20):
+                keeps_gil.usleep(50_000)
+            went_first = 0
+            for _ in range(12):
                 lock.acquire()
                 t = threading.Thread(target=keep)
                 t.start()
                 lock.acquire()
-                went_first.append(sum(b - a > 50 for a, b in zip(before, done)))
+                went_first += sum(b - a > 50 for a, b in zip(before, done))
                 lock.release()
                 t.join()
-            print(statistics.median(went_first), flush=True)
+            print(went_first, flush=True)
             os._exit(0)
             """)
-        self.assertLessEqual(float(out), 1)
+        # One a time, on the whole.
+        self.assertLessEqual(int(out), 12)
 
     def test_a_computing_thread_has_its_turn(self):
         # Beside two that are never done handing a lock to each other.
