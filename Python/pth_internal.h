@@ -116,7 +116,7 @@ typedef struct _PyPth_thread {
     char counted;                 // counted in `nready`
     char urgent;                  // counted in `nurgent`
     char computes;                // its slice ended, and it has waited for its
-                                  // turn alone since, and made no long call
+                                  // turn alone since, and made no call that blocks
     char asks;                    // without waiting, in this slice
     unsigned long last_slice;     // a number: when its last one ended
     // A condition of its own, because one that several threads wait for has
@@ -495,8 +495,12 @@ extern PyTime_t _PyPth_FirstDeadline(void);
 extern int _PyPth_AnyReady(void);
 // A thread whose slice has ended could go on.
 extern int _PyPth_SomeoneComputes(void);
-// The same, by others than the current thread, since the last call.
+// Others than the current thread have woken one that does not compute since the last
+// call, and it has not run yet.
 extern int _PyPth_WokenByOthers(void);
+// If one waits for it, whoever has woken that, the current thread hands over to it when
+// it drops the GIL the next time.
+extern void _PyPth_GiveWay(void);
 // Who was woken first, and was not handed over to yet.  NULL: nobody.
 extern _PyPth_thread *_PyPth_FirstWoken(void);
 // Somebody has been woken, and has not run since.

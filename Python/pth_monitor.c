@@ -200,6 +200,9 @@ look(void)
         else if (_PyPth_WokenByOthers()) {
             _PyPth_EndSliceOf(thread, 1);
         }
+        else if (t > slice_start) {
+            _PyPth_GiveWay();
+        }
     }
     else if (!stuck || !thread->nogil || !(watch || waits)) {
         idle_looks = 0;

@@ -576,12 +576,26 @@ tell_signals(void)
 static char woken_by_others = 0;
 char _PyPth_woken_behind = 0;
 
+static inline int
+urgent_waits(void)
+{
+    return woken_urgent != NULL || nurgent > 0;
+}
+
 int
 _PyPth_WokenByOthers(void)
 {
-    int woken = woken_by_others && (woken_urgent != NULL || nurgent > 0);
+    int woken = woken_by_others && urgent_waits();
     woken_by_others = 0;
     return woken;
+}
+
+void
+_PyPth_GiveWay(void)
+{
+    if (!_PyPth_slice_expired && urgent_waits()) {
+        _PyPth_slice_expired = LOOK;
+    }
 }
 
 void
@@ -844,6 +858,41 @@ _PyPth_BlockForOwn(_PyPth_thread *self)
     _PyPth_nwanting--;
 }
 
+// Whose turn it is, of those that compute, while somebody urgent goes before it.
+// Pth has put it behind the others of these: those come first then, and hand over to
+// it, unless they have had their last slice before.
+static _PyPth_thread *gave_way;
+unsigned long _PyPth_slices = 0;
+
+// The current thread computes, and its turn has come.
+static void
+let_urgent_first(_PyPth_thread *self)
+{
+    // They may use up a slice without ever coming here: waiting for the GIL, or in C.
+    while (!turn_of_computing && _PyPth_slice_expired != 1) {
+        _PyPth_thread *next = gave_way;
+        if (next == NULL || !next->counted
+            || self->last_slice < next->last_slice)
+        {
+            next = self;
+        }
+        if (nurgent > 0) {
+            gave_way = next;
+            run_ready(self, last_urgent);
+        }
+        else if (next != self) {
+            run_ready(self, next);
+        }
+        else {
+            break;
+        }
+    }
+    if (gave_way == self) {
+        gave_way = NULL;
+    }
+    turn_of_computing = 0;
+}
+
 static void
 begin_wait(_PyPth_thread *self, PyTime_t deadline, int flags)
 {
@@ -928,6 +977,9 @@ wait_as_thread(_PyPth_thread *self)
         result = _PyPth_ComeIn(self);
     }
     self->waiting = 0;
+    if (self->computes && nurgent > 0 && _PyPth_IsCurrent()) {
+        let_urgent_first(self);
+    }
     if (self->deliver) {
         self->deliver = 0;
         _PyPth_Unlock();
@@ -1043,12 +1095,6 @@ _PyPth_WakeAll(_PyPth_queue *queue)
 
 /* Time slices */
 
-// Whose turn it is, of those that compute, while somebody urgent goes before it.
-// Pth has put it behind the others of these: those come first then, and hand over to
-// it, unless they have had their last slice before.
-static _PyPth_thread *gave_way;
-unsigned long _PyPth_slices = 0;
-
 // The current thread, which has no GIL, lets others run.
 static void
 end_slice(_PyPth_thread *self)
@@ -1072,37 +1118,14 @@ end_slice(_PyPth_thread *self)
     if (only_look ? can_run_urgent() : is_turn_of_woken()) {
         run_woken(self);
     }
-    else if (nready > 0 && (!only_look || woken_urgent != NULL)) {
+    else if (nready > 0 && (!only_look || nurgent > 0)) {
         run_ready(self, only_look ? last_urgent : NULL);
     }
     else {
         gave_way = NULL;
         return;
     }
-    // Back in turn.  Urgent threads may use up a slice without ever coming
-    // here: waiting for the GIL, or in C.
-    while (!turn_of_computing && _PyPth_slice_expired != 1) {
-        _PyPth_thread *next = gave_way;
-        if (next == NULL || !next->counted
-            || self->last_slice < next->last_slice)
-        {
-            next = self;
-        }
-        if (nurgent > 0) {
-            gave_way = next;
-            run_ready(self, last_urgent);
-        }
-        else if (next != self) {
-            run_ready(self, next);
-        }
-        else {
-            break;
-        }
-    }
-    if (gave_way == self) {
-        gave_way = NULL;
-    }
-    turn_of_computing = 0;
+    let_urgent_first(self);
 }
 
 static void
@@ -1205,7 +1228,9 @@ end_call(_PyPth_thread *self)
     }
     if (is_long) {
         self->long_calls = LONG_CALLS;
-        self->computes = 0;
+        if (self->blocks > 0) {
+            self->computes = 0;
+        }
     }
     else if (self->in_call && self->long_calls > 0) {
         self->long_calls--;
@@ -1282,13 +1307,29 @@ _PyPth_CondFini(_PyPth_cond *cond)
 // The caller was woken for it, and has not taken it yet.
 static _Py_thread_local char woken_for_gil = 0;
 
+// Who computes lets those go first that have waited for something else, as in the
+// list of the woken.  But the first of them has its turn when it has waited for a
+// slice, for the others may come again and again.
+static inline _PyPth_thread *
+first_for_gil(_PyPth_cond *cond)
+{
+    queue_check(&cond->waiters);
+    queue_check(&cond->computing);
+    _PyPth_thread *first = cond->waiters.head;
+    _PyPth_thread *computing = cond->computing.head;
+    return first == NULL || (computing != NULL && cond->turn_of_computing)
+           ? computing : first;
+}
+
 void
 _PyPth_CondWakeFirst(_PyPth_cond *cond)
 {
-    queue_check(&cond->waiters);
-    _PyPth_thread *first = cond->waiters.head;
+    _PyPth_thread *first = first_for_gil(cond);
     if (first == NULL) {
         return;
+    }
+    if (first == cond->computing.head) {
+        cond->turn_of_computing = 0;
     }
     cond->handing = 1;
     if (first->kernel_wait && cond->owed) {
@@ -1327,7 +1368,9 @@ _PyPth_CondWait(_PyPth_cond *cond)
     }
     // Nobody else asks the holder.  Without memory for it, waiting is all.
     (void)_PyPth_StartMonitor();
-    _PyPth_result result = _PyPth_Wait(&cond->waiters, _PyPth_FOREVER, flags);
+    _PyPth_queue *queue = _PyPth_self != NULL && _PyPth_self->computes
+                          ? &cond->computing : &cond->waiters;
+    _PyPth_result result = _PyPth_Wait(queue, _PyPth_FOREVER, flags);
     woken_for_gil = 1;
     return result;
 }
@@ -1373,11 +1416,17 @@ _PyPth_CheckGILs(PyTime_t now)
          cond = cond->next_waited)
     {
         struct _gil_runtime_state *gil = gil_of(cond);
-        queue_check(&cond->waiters);
-        if (cond->waiters.head == NULL) {
+        if (first_for_gil(cond) == NULL) {
             continue;
         }
         PyTime_t slice = _PyPth_SliceOf(gil);
+        if (cond->computing.head != cond->passed) {
+            cond->passed = cond->computing.head;
+            cond->passed_since = now;
+        }
+        else if (now - cond->passed_since >= slice) {
+            cond->turn_of_computing = (cond->passed != NULL);
+        }
         if (shortest == 0 || slice < shortest) {
             shortest = slice;
         }
@@ -1471,6 +1520,15 @@ _PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
             // Who was to have it may have ended instead.
             (void)_PyPth_Wait(&gil->cond.switched,
                               _PyPth_Deadline(5000000), _PyPth_FOR_TURN);
+            // Others may have waited for their turn longer.
+            if (self == NULL || !_PyPth_IsCurrent()) {
+            }
+            else if (is_turn_of_woken()) {
+                run_woken(self);
+            }
+            else if (nready > 0) {
+                run_ready(self, NULL);
+            }
         }
         _PyPth_Unlock();
     }

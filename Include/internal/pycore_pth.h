@@ -195,6 +195,10 @@ extern void _PyPth_SignalReceived(int signum);
 typedef char _PyPth_mutex;
 typedef struct _PyPth_cond {
     _PyPth_queue waiters;
+    _PyPth_queue computing;       // they compute, and come behind the others
+    struct _PyPth_thread *passed;         // the first of them when the monitor looked,
+    PyTime_t passed_since;                // and when it saw that for the first time
+    char turn_of_computing;       // it has waited for a slice, and comes first
     _PyPth_queue switched;        // they wait for another thread to take it
     char handing;                 // a waiter is woken, and has not taken it
     char owed;                    // the first waiter has its turn
@@ -227,7 +231,7 @@ extern void _PyPth_CondForget(_PyPth_cond *cond);
 static inline int
 _PyPth_CondSignal(_PyPth_cond *cond)
 {
-    if (cond->waiters.head != NULL) {
+    if (cond->waiters.head != NULL || cond->computing.head != NULL) {
         _PyPth_CondWakeFirst(cond);
     }
     else if (cond->waited) {

@@ -2478,20 +2478,49 @@ class ForeignThreadTest(ScriptMixin, unittest.TestCase):
                     if last is not me:
                         last = me
                         turns += 1
+            waits = 0
+            others = 0
             @CALLBACK
             def wait_often(x):
+                global waits, others
                 began = turns
                 for _ in range(x):
                     time.sleep(0.0001)
-                return turns - began
+                waits += x
+                others += turns - began
             own = [threading.Thread(target=burn) for _ in range(2)]
             for t in own: t.start()
-            others = join(start(wait_often, 40))
+            join(start(wait_often, 40))
             stop.append(1)
             for t in own: t.join()
-            print(others / 40)
+            print(waits, others / waits)
             """)
-        self.assertLess(float(out), 4)
+        waits, others = out.split()
+        self.assertEqual(waits, "40")
+        self.assertLess(float(others), 4)
+
+    def test_threads_that_compute_take_turns_beside_it(self):
+        # Each time that it is given the GIL, somebody's slice is over.
+        out = self.run_foreign("""
+            def compute(i):
+                while not stop[0]:
+                    done[i] += 1
+            @CALLBACK
+            def wait_often(x):
+                for _ in range(x):
+                    time.sleep(0.0001)
+            shares = []
+            for _ in range(5):
+                stop, done = [0], [0, 0]
+                own = [threading.Thread(target=compute, args=(i,)) for i in range(2)]
+                for t in own: t.start()
+                join(start(wait_often, 100))
+                stop[0] = 1
+                for t in own: t.join()
+                shares.append(min(done) / max(done))
+            print(sorted(shares)[2])
+            """)
+        self.assertGreater(float(out), 0.4)
 
     def test_a_woken_thread_runs_beside_one_in_a_long_call(self):
         # A foreign thread wakes one of Python's while the main thread is in C
