@@ -2529,19 +2529,23 @@ class ForeignThreadTest(ScriptMixin, unittest.TestCase):
             r, w = os.pipe()
             job = threading.Lock()
             job.acquire()
+            taken = 0
             def work():
+                global taken
                 for _ in range(50):
                     job.acquire()
+                    # Before, it may be locked for this thread already.
+                    taken += 1
                     plain.write(w, b"x", 1)
             plain = ctypes.CDLL("libc.so.6")
             t = threading.Thread(target=work)
             t.start()
             @CALLBACK
             def wake(x):
-                for _ in range(50):
+                for i in range(50):
                     time.sleep(0.0002)
                     job.release()
-                    while not job.locked():
+                    while taken <= i:
                         time.sleep(0.0002)
             tid = start(wake)
             data = ctypes.create_string_buffer(1)
