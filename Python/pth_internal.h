@@ -116,7 +116,7 @@ typedef struct _PyPth_thread {
     char counted;                 // counted in `nready`
     char urgent;                  // counted in `nurgent`
     char computes;                // its slice ended, and it has waited for its
-                                  // turn alone since, and made no call that blocks
+                                  // turn alone since, and made no long call
     char asks;                    // without waiting, in this slice
     unsigned long last_slice;     // a number: when its last one ended
     // A condition of its own, because one that several threads wait for has

@@ -1228,9 +1228,7 @@ end_call(_PyPth_thread *self)
     }
     if (is_long) {
         self->long_calls = LONG_CALLS;
-        if (self->blocks > 0) {
-            self->computes = 0;
-        }
+        self->computes = 0;
     }
     else if (self->in_call && self->long_calls > 0) {
         self->long_calls--;
