@@ -201,6 +201,7 @@ look(void)
             _PyPth_EndSliceOf(thread, 1);
         }
         else if (t > slice_start) {
+            // It may have woken one itself, and have gone on with its slice.
             _PyPth_GiveWay();
         }
     }

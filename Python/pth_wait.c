@@ -858,40 +858,7 @@ _PyPth_BlockForOwn(_PyPth_thread *self)
     _PyPth_nwanting--;
 }
 
-// Whose turn it is, of those that compute, while somebody urgent goes before it.
-// Pth has put it behind the others of these: those come first then, and hand over to
-// it, unless they have had their last slice before.
-static _PyPth_thread *gave_way;
-unsigned long _PyPth_slices = 0;
-
-// The current thread computes, and its turn has come.
-static void
-let_urgent_first(_PyPth_thread *self)
-{
-    // They may use up a slice without ever coming here: waiting for the GIL, or in C.
-    while (!turn_of_computing && _PyPth_slice_expired != 1) {
-        _PyPth_thread *next = gave_way;
-        if (next == NULL || !next->counted
-            || self->last_slice < next->last_slice)
-        {
-            next = self;
-        }
-        if (nurgent > 0) {
-            gave_way = next;
-            run_ready(self, last_urgent);
-        }
-        else if (next != self) {
-            run_ready(self, next);
-        }
-        else {
-            break;
-        }
-    }
-    if (gave_way == self) {
-        gave_way = NULL;
-    }
-    turn_of_computing = 0;
-}
+static void let_urgent_first(_PyPth_thread *self);
 
 static void
 begin_wait(_PyPth_thread *self, PyTime_t deadline, int flags)
@@ -1095,6 +1062,57 @@ _PyPth_WakeAll(_PyPth_queue *queue)
 
 /* Time slices */
 
+// Whose turn it is, of those that compute, while somebody urgent goes before it.
+// Pth has put it behind the others of these: those come first then, and hand over to
+// it, unless they have had their last slice before.
+static _PyPth_thread *gave_way;
+unsigned long _PyPth_slices = 0;
+
+// The current thread computes, and its turn has come.
+static void
+let_urgent_first(_PyPth_thread *self)
+{
+    // They may use up a slice without ever coming here: waiting for the GIL, or in C.
+    while (!turn_of_computing && _PyPth_slice_expired != 1) {
+        _PyPth_thread *next = gave_way;
+        if (next == NULL || !next->counted
+            || self->last_slice < next->last_slice)
+        {
+            next = self;
+        }
+        if (nurgent > 0) {
+            gave_way = next;
+            run_ready(self, last_urgent);
+        }
+        else if (next != self) {
+            run_ready(self, next);
+        }
+        else {
+            break;
+        }
+    }
+    if (gave_way == self) {
+        gave_way = NULL;
+    }
+    turn_of_computing = 0;
+}
+
+// Hand over to another thread, which does not compute with `urgent_alone`, and come
+// back in turn.  Return false if there is none.
+static int
+run_others(_PyPth_thread *self, int urgent_alone)
+{
+    if (urgent_alone ? can_run_urgent() : is_turn_of_woken()) {
+        run_woken(self);
+        return 1;
+    }
+    if (nready > 0 && (!urgent_alone || nurgent > 0)) {
+        run_ready(self, urgent_alone ? last_urgent : NULL);
+        return 1;
+    }
+    return 0;
+}
+
 // The current thread, which has no GIL, lets others run.
 static void
 end_slice(_PyPth_thread *self)
@@ -1115,13 +1133,7 @@ end_slice(_PyPth_thread *self)
         self->last_slice = 0;
         gave_way = self;
     }
-    if (only_look ? can_run_urgent() : is_turn_of_woken()) {
-        run_woken(self);
-    }
-    else if (nready > 0 && (!only_look || nurgent > 0)) {
-        run_ready(self, only_look ? last_urgent : NULL);
-    }
-    else {
+    if (!run_others(self, only_look)) {
         gave_way = NULL;
         return;
     }
@@ -1518,14 +1530,9 @@ _PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
             // Who was to have it may have ended instead.
             (void)_PyPth_Wait(&gil->cond.switched,
                               _PyPth_Deadline(5000000), _PyPth_FOR_TURN);
-            // Others may have waited for their turn longer.
-            if (self == NULL || !_PyPth_IsCurrent()) {
-            }
-            else if (is_turn_of_woken()) {
-                run_woken(self);
-            }
-            else if (nready > 0) {
-                run_ready(self, NULL);
+            if (self != NULL && _PyPth_IsCurrent()) {
+                // They may have waited for their turn longer.
+                (void)run_others(self, 0);
             }
         }
         _PyPth_Unlock();
