@@ -95,7 +95,7 @@ typedef struct _PyPth_thread {
     _PyPth_call call;             // and the call that was made then
     struct timespec left;         // of a timed call
     PyTime_t waits_since;         // in a timed call, or 0,
-    unsigned int runs;            // and how often it had run then
+    unsigned long waits;          // and how often it had waited then
     char looks;                   // above 0: that is to be seen
     char kernel_wait;             // a record of a wait that is no thread: its
                                   // kernel thread waits, on k.go

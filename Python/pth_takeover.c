@@ -42,6 +42,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>         // RUSAGE_THREAD
 #include <ucontext.h>
 #include <unistd.h>
 #ifdef _Py_ADDRESS_SANITIZER
@@ -756,7 +757,8 @@ keep_first_tp(_PyPth_thread *kernel)
 // Kernel threads that another one's thread has come to: what it waits in is to be
 // noted, see "Timed calls".
 #define MAX_GUESTS 256
-#define GUEST_LOOKS 3
+#define GUEST_LOOKS 4             // as long as it waits in something else
+#define MAX_LOOKS 64              // between two times that it is asked
 #define MAX_ASKED 16              // in a look: /proc takes some time
 
 static _PyPth_thread *guests[MAX_GUESTS];
@@ -1201,7 +1203,8 @@ _PyPth_LeaveFirst(void)
 // that it may have to leave, is noted, and the rest of the time is asked for.
 // select(2) and ppoll(2) write down what is left themselves.
 //
-// Whoever has not run since it was seen to wait is in the same call.
+// Whoever has not waited anew since it was seen to wait is in the same call, or comes
+// from it.
 
 // Which argument the time is, or -1: there is none.  And is it milliseconds, or a
 // pointer to a timespec?
@@ -1240,7 +1243,7 @@ timeout_arg(long number, const unsigned long *args, int *is_ms)
 #define TIMED_ARGS 4
 
 // The system call that a kernel thread waits in, and its first arguments.  If it
-// waits in none, call->number is -1.
+// waits in none, or for the lock of the backend, call->number is -1.
 static void
 read_call(const _PyPth_thread *kernel, _PyPth_call *call, unsigned long *args)
 {
@@ -1256,18 +1259,31 @@ read_call(const _PyPth_thread *kernel, _PyPth_call *call, unsigned long *args)
     else {
         call->number = -1;
     }
+    if (call->number == SYS_futex && (args[0] == (uintptr_t)&bell.go
+                                      || args[0] == (uintptr_t)&lock_starves))
+    {
+        call->number = -1;
+    }
 }
 
-// How often it was given a processor, or 0: the kernel does not tell
-// (CONFIG_SCHED_INFO).
-static unsigned int
-read_runs(const _PyPth_thread *kernel)
+// How often it has waited in the kernel, or 0: that does not tell.
+static unsigned long
+read_waits(const _PyPth_thread *kernel)
 {
-    char line[128];
-    _PyPth_ReadTask(kernel->tid, "schedstat", line, sizeof(line));
-    // The last of three numbers (Linux, Documentation/scheduler/sched-stats.rst).
-    const char *last = strrchr(line, ' ');
-    return last != NULL ? (unsigned int)strtoul(last, NULL, 10) : 0;
+    static const char name[] = "\nvoluntary_ctxt_switches:";
+    char status[4096];
+    _PyPth_ReadTask(kernel->tid, "status", status, sizeof(status));
+    const char *line = strstr(status, name);
+    return line != NULL ? strtoul(line + sizeof(name) - 1, NULL, 10) : 0;
+}
+
+// The same, for the calling one.
+static unsigned long
+own_waits(void)
+{
+    struct rusage usage;
+    return _PyPth_Sys(SYS_getrusage, RUSAGE_THREAD, &usage) == 0
+           ? (unsigned long)usage.ru_nvcsw : 0;
 }
 
 void
@@ -1288,18 +1304,27 @@ _PyPth_NoteGuests(void)
             continue;
         }
         if (kernel->busy || kernel == _PyPth_carrier) {
+            if ((kernel->looks & (kernel->looks - 1)) != 0) {
+                // The longer it runs, the less often it is asked.
+                kernel->looks++;
+                _PyPth_new_guests = 1;
+                continue;
+            }
             asked++;
             unsigned long args[TIMED_ARGS];
             _PyPth_call call;
             int is_ms;
-            kernel->runs = read_runs(kernel);
             read_call(kernel, &call, args);
-            if (kernel->runs != 0
+            // In this order: the call may just have begun to wait.
+            kernel->waits = read_waits(kernel);
+            if (kernel->waits != 0
                 && timeout_arg(call.number, args, &is_ms) >= 0)
             {
                 kernel->waits_since = _PyPth_Now();
             }
-            else if (kernel->looks++ < GUEST_LOOKS) {
+            else if (call.number < 0 || kernel->looks < GUEST_LOOKS) {
+                // It may be about to make one.
+                kernel->looks = Py_MIN(kernel->looks, MAX_LOOKS / 2) + 1;
                 _PyPth_new_guests = 1;
                 continue;
             }
@@ -1357,9 +1382,8 @@ shorten_call(_PyPth_thread *self, ucontext_t *context,
                     ? (int)args[i] * (PyTime_t)1000000
                     : _PyPth_FromTimespec((const struct timespec *)args[i]);
     left -= _PyPth_Now() - kernel->waits_since;
-    if (left < 10000000 && read_runs(kernel) != kernel->runs + 1) {
-        // That one may have ended just now, and this be the next: a time must
-        // not be too short, and is rarely too long.
+    if (left < 10000000 && own_waits() != kernel->waits) {
+        // That one has ended just now, and this is the next.
         return;
     }
     left = Py_MAX(left, 0);
@@ -1396,7 +1420,7 @@ send_away(_PyPth_thread *kernel, int computes)
         kernel->spared++;
         return;
     }
-    if (kernel->waits_since != 0 && read_runs(kernel) != kernel->runs) {
+    if (kernel->waits_since != 0 && read_waits(kernel) != kernel->waits) {
         kernel->waits_since = 0;
     }
     kernel->sent_away = kernel->busy == 1 ? kernel->lends_tp : _PyPth_after;

@@ -2816,9 +2816,9 @@ class StuckTest(ScriptMixin, unittest.TestCase):
             late = float(watch.communicate(b".")[0])
             assert len(took) == 3 * n
             assert min(took) > 0.299, min(took)
-            # A call that is about to end may be made anew.
+            # On a busy machine one may be made anew that was about to end.
             twice = sum(seconds > 0.5 + 2 * late for seconds in took)
-            assert twice < 10, (twice, late)
+            assert twice < 4, (twice, late)
             print("once")
             """)
         self.assertEqual(out, "once")
