@@ -309,6 +309,11 @@ _PyPth_InitKernel(_PyPth_thread *self)
     self->has_altstack = 0;
     self->alt_owner = NULL;
     self->ran = self->counts_for = self;
+    // That of the spare one may be what it was in the parent of a fork, where it was
+    // about to carry, say.
+    self->k.go = 0;
+    self->sent_away = NULL;
+    self->given = 0;
     _PyPth_self = self;
 }
 

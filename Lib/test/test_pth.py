@@ -857,7 +857,10 @@ class SliceTest(ScriptMixin, unittest.TestCase):
         def switches(interval):
             sys.setswitchinterval(interval)
             marks = []
+            both = threading.Barrier(2)
             def burn(i):
+                # One of them may have begun long before, on a busy machine.
+                both.wait()
                 end = time.thread_time() + 0.15
                 while time.thread_time() < end:
                     if not marks or marks[-1] != i:
@@ -3054,6 +3057,32 @@ class StuckTest(ScriptMixin, unittest.TestCase):
             print(got, len(seen) > 10)
             """)
         self.assertEqual(out, "[1, 1, 1] True")
+
+    def test_a_child_can_start_threads_whoever_was_about_to_run(self):
+        # As when one has just left the processor to another kernel thread, which has
+        # not begun yet.
+        out = self.run_stuck("""
+            import warnings
+            warnings.simplefilter("ignore")
+            statuses = []
+            def fork():
+                pid = os.fork()
+                if pid == 0:
+                    signal.alarm(60)
+                    try:
+                        join(start(*[lambda: libc.usleep(1000)] * 3))
+                    finally:
+                        os._exit(0)
+                statuses.append(os.waitpid(pid, 0)[1])
+            threads = start(spin)
+            for _ in range(20):
+                fork()
+                join(start(fork, fork))
+            unspin()
+            join(threads)
+            print(sum(status != 0 for status in statuses))
+            """)
+        self.assertEqual(out, "0")
 
     def test_fork_beside_them(self):
         # The child has none of them, and can have its own.
