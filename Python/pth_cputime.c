@@ -49,6 +49,16 @@ _PyPth_Count(_PyPth_thread *kernel, _PyPth_thread *next)
     kernel->counts_for = next;
 }
 
+// What it has used on its own kernel thread was not given to it when that parked: it is
+// nobody else's.
+static void
+count_own(_PyPth_thread *thread)
+{
+    if (_PyPth_KernelOf(thread) != thread && thread->counts_for == thread) {
+        count(thread, CLOCK_OF(thread->tid));
+    }
+}
+
 // That of the Python thread whose own kernel thread this is (0: the calling
 // one), in nanoseconds.  Return -1 if the kernel has to be asked.
 static PyTime_t
@@ -62,6 +72,7 @@ ask(pid_t tid)
     _PyPth_counts_all = 1;
     _PyPth_thread *thread = tid != 0 ? _PyPth_FindTid(tid) : _PyPth_self;
     if (thread != NULL) {
+        count_own(thread);
         _PyPth_thread *kernel = _PyPth_KernelOf(thread);
         if (kernel->counts_for == thread) {
             // The kernel finds that of the caller sooner than that of an ID.
@@ -119,6 +130,7 @@ getrusage(__rusage_who_t who, struct rusage *usage)
     int result = real(getrusage)(who, usage);
     if (result == 0) {
         _PyPth_thread *self = _PyPth_self;
+        count_own(self);
         _PyPth_thread *kernel = _PyPth_KernelOf(self);
         PyTime_t user = from_timeval(&usage->ru_utime);
         PyTime_t both = user + from_timeval(&usage->ru_stime);

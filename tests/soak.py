@@ -308,7 +308,7 @@ def pools(shared, rng, me):
 
 
 def child(shared, rng):
-    """In the child of a fork: new threads, a lock, a time-out, a sleep."""
+    """In the child of a fork: new threads, a lock, a time-out, calls that block."""
     check(threading.active_count() == 1, "fork: the child has more threads")
     lock = threading.Lock()
     done = []
@@ -317,6 +317,9 @@ def child(shared, rng):
         with lock:
             time.sleep(0)
             done.append(i)
+        # Another kernel thread takes over.
+        libc.usleep(300 * i)
+        zlib.compress(bytes(100_000))
 
     some = [threading.Thread(target=work, args=(i,)) for i in range(3)]
     for t in some:

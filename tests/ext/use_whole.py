@@ -8,6 +8,7 @@ say what holds with any threads: they pass on stock CPython, too.
 
 import ctypes
 import functools
+import hashlib
 import os
 import random
 import re
@@ -305,6 +306,27 @@ class TimeTest(unittest.TestCase):
             for early in True, False:
                 with self.subTest(ask=ask, early=early):
                     self.check_shares(ask, early)
+
+    def test_what_it_computes_in_c_beside_one_that_computes(self):
+        # On its own kernel thread, to which it goes at once after long calls, and from
+        # which it comes back before it asks.
+        libc = ctypes.CDLL("libc.so.6")
+
+        def hash_it(ask):
+            before = ask()
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 100_000)
+            return ask() - before
+
+        def use(i):
+            for _ in range(10):
+                libc.usleep(3000)
+            return [hash_it(ask) for ask in (time.thread_time, self.from_rusage,
+                                             self.from_clock)]
+
+        alone = hash_it(time.process_time)
+        with Others():
+            used = in_threads(use, 1)[0]
+        self.assertGreater(min(used), alone / 2, (used, alone))
 
     def test_before_anybody_has_asked(self):
         # Hand-offs are not counted one by one until then.
