@@ -29,6 +29,7 @@ give(_PyPth_thread *kernel, PyTime_t now)
         kernel->counts_for->used += now - kernel->given;
         kernel->given = now;
     }
+    kernel->owes = 0;
 }
 
 static void
@@ -49,12 +50,10 @@ _PyPth_Count(_PyPth_thread *kernel, _PyPth_thread *next)
     kernel->counts_for = next;
 }
 
-// What it has used on its own kernel thread was not given to it when that parked: it is
-// nobody else's.
-static void
-count_own(_PyPth_thread *thread)
+void
+_PyPth_CountOwn(_PyPth_thread *thread)
 {
-    if (_PyPth_KernelOf(thread) != thread && thread->counts_for == thread) {
+    if (thread->owes && thread->counts_for == thread) {
         count(thread, CLOCK_OF(thread->tid));
     }
 }
@@ -72,7 +71,7 @@ ask(pid_t tid)
     _PyPth_counts_all = 1;
     _PyPth_thread *thread = tid != 0 ? _PyPth_FindTid(tid) : _PyPth_self;
     if (thread != NULL) {
-        count_own(thread);
+        _PyPth_CountOwn(thread);
         _PyPth_thread *kernel = _PyPth_KernelOf(thread);
         if (kernel->counts_for == thread) {
             // The kernel finds that of the caller sooner than that of an ID.
@@ -130,7 +129,7 @@ getrusage(__rusage_who_t who, struct rusage *usage)
     int result = real(getrusage)(who, usage);
     if (result == 0) {
         _PyPth_thread *self = _PyPth_self;
-        count_own(self);
+        _PyPth_CountOwn(self);
         _PyPth_thread *kernel = _PyPth_KernelOf(self);
         PyTime_t user = from_timeval(&usage->ru_utime);
         PyTime_t both = user + from_timeval(&usage->ru_stime);

@@ -107,6 +107,7 @@ typedef struct _PyPth_thread {
     struct _PyPth_thread *ran;    // who has run on it last, and has not left it
     struct _PyPth_thread *counts_for;     // who uses its processor time, of which
     PyTime_t given;               // so much was given to threads (pth_cputime.c)
+    char owes;                    // more is its own thread's, and was not given
     PyTime_t used;                // how much the thread has used, in nanoseconds
 
     /* The scheduler's view (pth_wait.c) */
@@ -441,13 +442,16 @@ extern void _PyPth_FreeThread(_PyPth_thread *thread);
 // What the kernel thread has used since the last time is its user's, and `next`
 // uses it from now on.  Locked.
 extern void _PyPth_Count(_PyPth_thread *kernel, _PyPth_thread *next);
+// What the thread has used on its own kernel thread is not given to it when that parks:
+// it is nobody else's.  Give it now.  Locked.
+extern void _PyPth_CountOwn(_PyPth_thread *thread);
 extern char _PyPth_counts_all;    // somebody has asked for the time of a thread
 extern char _PyPth_counts_once;   // nobody has looked at the carrier for long
 // The carrier comes to `thread`.  Locked.
 static inline void
 _PyPth_CountForNext(_PyPth_thread *thread)
 {
-    if (_PyPth_counts_all | _PyPth_counts_once) {
+    if (_PyPth_counts_all | _PyPth_counts_once | _PyPth_carrier->owes) {
         _PyPth_counts_once = 0;
         _PyPth_Count(_PyPth_carrier, thread);
     }

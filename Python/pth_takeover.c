@@ -314,6 +314,7 @@ _PyPth_InitKernel(_PyPth_thread *self)
     self->k.go = 0;
     self->sent_away = NULL;
     self->given = 0;
+    self->owes = 0;
     _PyPth_self = self;
 }
 
@@ -795,6 +796,9 @@ count_for(_PyPth_thread *kernel, _PyPth_thread *thread)
 {
     if (kernel->counts_for != thread) {
         _PyPth_Count(kernel, thread);
+    }
+    else if (thread == kernel) {
+        kernel->owes = 1;
     }
 }
 

@@ -774,6 +774,8 @@ take_from_pool(void (*func)(void *), void *arg, struct _PyPth_job *job,
     }
     npooled--;
     list_remove(&finished, thread);
+    // All until now was that of the one before.
+    _PyPth_CountOwn(thread);
     thread->used = 0;
     thread->func = func;
     thread->arg = arg;

@@ -176,7 +176,8 @@ ok "--without-pth: the same pyconfig.h" cmp "$tmp/stock.pyconfig.h" "$dir/pyconf
 grep -v '^CONFIG_ARGS=' "$tmp/stock.Makefile" > "$tmp/stock.rest"
 grep -v '^CONFIG_ARGS=' "$dir/Makefile" > "$tmp/rest"
 ok "--without-pth: the same Makefile" diff "$tmp/stock.rest" "$tmp/rest"
-like "--help tells of the option" "$("$tree/configure" --help)" '^  --with-pth\[=PREFIX\]'
+like "--help tells of the option" "$(cd "$tmp" && "$tree/configure" --help)" \
+    '^  --with-pth\[=PREFIX\]'
 
 # --- with it
 

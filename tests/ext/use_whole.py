@@ -328,6 +328,35 @@ class TimeTest(unittest.TestCase):
             used = in_threads(use, 1)[0]
         self.assertGreater(min(used), alone / 2, (used, alone))
 
+    def test_a_new_thread_has_used_nothing(self):
+        # It may have the kernel thread of one that has ended, and had computed there.
+        code = """
+            import ctypes, threading, time, zlib
+            libc = ctypes.CDLL("libc.so.6")
+            stop = []
+            def burn():
+                while not stop:
+                    pass
+            def use():
+                for _ in range(10):
+                    libc.usleep(3000)
+                for _ in range(2):
+                    zlib.compress(bytes(8_000_000))
+            def tell():
+                told.append(time.thread_time())
+            told = []
+            burner = threading.Thread(target=burn)
+            burner.start()
+            for f in (use, tell) * 3:
+                t = threading.Thread(target=f)
+                t.start()
+                t.join()
+            stop.append(1)
+            burner.join()
+            print(max(told) < 0.02)
+            """
+        self.assertEqual(run(code), (0, "True\n"))
+
     def test_before_anybody_has_asked(self):
         # Hand-offs are not counted one by one until then.
         code = """
