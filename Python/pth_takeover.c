@@ -1312,7 +1312,7 @@ _PyPth_NoteGuests(void)
             _PyPth_new_guests = 1;
             continue;
         }
-        if (kernel->busy || kernel == _PyPth_carrier) {
+        if (!kernel->ended && (kernel->busy || kernel == _PyPth_carrier)) {
             if ((kernel->looks & (kernel->looks - 1)) != 0) {
                 // The longer it runs, the less often it is asked.
                 kernel->looks++;
