@@ -439,7 +439,8 @@ class TimeTest(unittest.TestCase):
 
     def test_the_child_of_a_fork_begins_anew(self):
         def fork(i):
-            self.compute(100)
+            # Much more than a child takes to begin, on a busy machine, too.
+            self.compute(400)
             mine = time.thread_time()
             pid = os.fork()
             if pid == 0:
