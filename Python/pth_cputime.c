@@ -71,13 +71,13 @@ ask(pid_t tid)
     _PyPth_counts_all = 1;
     _PyPth_thread *thread = tid != 0 ? _PyPth_FindTid(tid) : _PyPth_self;
     if (thread != NULL) {
-        _PyPth_CountOwn(thread);
         _PyPth_thread *kernel = _PyPth_KernelOf(thread);
         if (kernel->counts_for == thread) {
             // The kernel finds that of the caller sooner than that of an ID.
             count(kernel, thread == _PyPth_self ? CLOCK_THREAD_CPUTIME_ID
                                                 : CLOCK_OF(kernel->tid));
         }
+        _PyPth_CountOwn(thread);
         used = thread->used;
     }
     _PyPth_Unlock();
@@ -129,13 +129,13 @@ getrusage(__rusage_who_t who, struct rusage *usage)
     int result = real(getrusage)(who, usage);
     if (result == 0) {
         _PyPth_thread *self = _PyPth_self;
-        _PyPth_CountOwn(self);
         _PyPth_thread *kernel = _PyPth_KernelOf(self);
         PyTime_t user = from_timeval(&usage->ru_utime);
         PyTime_t both = user + from_timeval(&usage->ru_stime);
         if (kernel->counts_for == self) {
             give(kernel, both * 1000);
         }
+        _PyPth_CountOwn(self);
         // What is new is divided as the kernel thread's time is.
         PyTime_t more = self->used / 1000 - told_user - told_system;
         if (more < 0) {

@@ -395,6 +395,9 @@ extern void _PyPth_ReadProc(const char *name, char *buf, size_t size);
 // What the kernel says of a kernel thread: the file `what` of its directory there.
 extern void _PyPth_ReadTask(pid_t tid, const char *what, char *buf,
                             size_t size);
+// A number of its file `status`, behind `field` ("\nName:").  Return 0, or -1 if there
+// is none.
+extern int _PyPth_ReadStatus(pid_t tid, const char *field, int base, uint64_t *value);
 // A clock for short times.
 extern uint64_t _PyPth_ReadTicks(void);
 

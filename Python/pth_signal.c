@@ -193,12 +193,8 @@ _PyPth_GetSignalMask(void)
 void
 _PyPth_FindFirstMask(void)
 {
-    char status[4096];
     _PyPth_thread *first = _PyPth_first;
-    _PyPth_ReadTask(first->tid, "status", status, sizeof(status));
-    const char *blocked = strstr(status, "\nSigBlk:");
-    if (blocked != NULL) {
-        first->kmask = strtoull(blocked + strlen("\nSigBlk:"), NULL, 16);
+    if (_PyPth_ReadStatus(first->tid, "\nSigBlk:", 16, &first->kmask) == 0) {
         first->sigmask = first->kmask & ~PTH_SIGNAL_BIT(_PyPth_SIGNAL);
         _PyPth_masks_differ = (first->kmask != first->sigmask);
     }

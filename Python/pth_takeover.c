@@ -268,6 +268,19 @@ _PyPth_ReadTask(pid_t tid, const char *what, char *buf, size_t size)
     _PyPth_ReadProc(name, buf, size);
 }
 
+int
+_PyPth_ReadStatus(pid_t tid, const char *field, int base, uint64_t *value)
+{
+    char status[4096];
+    _PyPth_ReadTask(tid, "status", status, sizeof(status));
+    const char *line = strstr(status, field);
+    if (line == NULL) {
+        return -1;
+    }
+    *value = strtoull(line + strlen(field), NULL, base);
+    return 0;
+}
+
 uint64_t
 _PyPth_ReadTicks(void)
 {
@@ -297,24 +310,39 @@ _PyPth_LeaveRseq(void)
 #endif
 }
 
+// Whoever had it, or whose it had, is the parent's in the child of a fork.
+static void
+take_own_tp(_PyPth_thread *thread)
+{
+    thread->k.tp = thread->tp;
+    thread->lends_tp = thread->tp_with = thread;
+}
+
+// The calling kernel thread is that of the record from now on.  The one before was the
+// parent's in the child of a fork: told to carry, say, or sent away.
+static void
+take_new_kernel(_PyPth_thread *self)
+{
+    take_own_tp(self);
+    self->tid = (pid_t)_PyPth_Sys(SYS_gettid);
+    self->k.go = 0;
+    self->sent_away = NULL;
+    self->counts_for = self;
+    self->given = 0;
+    self->owes = 0;
+}
+
 void
 _PyPth_InitKernel(_PyPth_thread *self)
 {
-    self->tp = self->k.tp = __builtin_thread_pointer();
-    self->lends_tp = self->tp_with = self;
-    self->tid = (pid_t)_PyPth_Sys(SYS_gettid);
+    self->tp = __builtin_thread_pointer();
+    take_new_kernel(self);
     self->pthread = pthread_self();
     self->timer = -1;
     self->kmask = self->sigmask = _PyPth_GetSignalMask();
     self->has_altstack = 0;
     self->alt_owner = NULL;
-    self->ran = self->counts_for = self;
-    // That of the spare one may be what it was in the parent of a fork, where it was
-    // about to carry, say.
-    self->k.go = 0;
-    self->sent_away = NULL;
-    self->given = 0;
-    self->owes = 0;
+    self->ran = self;
     _PyPth_self = self;
 }
 
@@ -1261,29 +1289,23 @@ read_call(const _PyPth_thread *kernel, _PyPth_call *call, unsigned long *args)
     // "NUMBER ARG*6 SP PC", see proc(5).
     unsigned long sp;
     if (sscanf(line, "%ld %lx %lx %lx %lx %*x %*x %lx %lx", &call->number,
-               &args[0], &args[1], &args[2], &args[3], &sp, &call->pc) == 7)
-    {
-        call->arg = args[0];
-    }
-    else {
-        call->number = -1;
-    }
-    if (call->number == SYS_futex && (args[0] == (uintptr_t)&bell.go
-                                      || args[0] == (uintptr_t)&lock_starves))
+               &args[0], &args[1], &args[2], &args[3], &sp, &call->pc) != 7
+        || (call->number == SYS_futex && (args[0] == (uintptr_t)&bell.go
+                                          || args[0] == (uintptr_t)&lock_starves)))
     {
         call->number = -1;
+        return;
     }
+    call->arg = args[0];
 }
 
 // How often it has waited in the kernel, or 0: that does not tell.
 static unsigned long
 read_waits(const _PyPth_thread *kernel)
 {
-    static const char name[] = "\nvoluntary_ctxt_switches:";
-    char status[4096];
-    _PyPth_ReadTask(kernel->tid, "status", status, sizeof(status));
-    const char *line = strstr(status, name);
-    return line != NULL ? strtoul(line + sizeof(name) - 1, NULL, 10) : 0;
+    uint64_t waits = 0;
+    (void)_PyPth_ReadStatus(kernel->tid, "\nvoluntary_ctxt_switches:", 10, &waits);
+    return (unsigned long)waits;
 }
 
 // The same, for the calling one.
@@ -1830,14 +1852,6 @@ forget_others(void)
     kick_came = 0;
 }
 
-// Whoever had it, or whose it had, is the parent's.
-static void
-take_own_tp(_PyPth_thread *thread)
-{
-    thread->k.tp = thread->tp;
-    thread->lends_tp = thread->tp_with = thread;
-}
-
 // The child of a foreign thread, or of one that is out: what Pth was about to do is
 // done by whoever comes in first.
 void
@@ -1864,21 +1878,17 @@ _PyPth_ForgetKernels(_PyPth_thread *self)
 {
     forget_others();
     vacant = NULL;
-    self->tid = (pid_t)_PyPth_Sys(SYS_gettid);
-    self->k.go = 0;
+    take_new_kernel(self);
     self->busy = 0;
     if (self->out) {
         self->on = self;
     }
     self->wants_own = 0;
-    self->sent_away = NULL;
     self->postponed = 0;
     _PyPth_npostponed = 0;
-    take_own_tp(self);
     self->kmask = self->sigmask;
     self->alt_owner = self->has_altstack ? self : NULL;
     // As the kernel does (fork(2)).
-    self->counts_for = self;
-    self->given = self->used = 0;
+    self->used = 0;
     _PyPth_first = _PyPth_carrier = self;
 }

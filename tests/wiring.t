@@ -19,11 +19,9 @@ export CC
 # Of the caller's environment; the tests set their own.
 unset C_INCLUDE_PATH CPATH LIBRARY_PATH LD_LIBRARY_PATH LD_RUN_PATH CONFIG_SITE
 unset CFLAGS CPPFLAGS LDFLAGS LIBS MAKEFLAGS
-# It looks for bash by itself, with which it takes half as long again as with dash.
-CONFIG_SHELL=${CONFIG_SHELL:-/bin/sh}
 # Only asked for its version.
 PYTHON_FOR_REGEN=true
-export CONFIG_SHELL PYTHON_FOR_REGEN
+export PYTHON_FOR_REGEN
 
 libpth=${PTH_BUILD:-$top/build}/libpth
 header=$libpth/include/pth.h

@@ -2752,6 +2752,16 @@ class StuckTest(ScriptMixin, unittest.TestCase):
         def join(threads):
             for t in threads:
                 t.join()
+        def fork(child):
+            pid = os.fork()
+            if pid == 0:
+                status = 1
+                try:
+                    child()
+                    status = 0
+                finally:
+                    os._exit(status)
+            return os.waitpid(pid, 0)[1]
         """
 
     def run_stuck(self, code):
@@ -3065,19 +3075,15 @@ class StuckTest(ScriptMixin, unittest.TestCase):
             import warnings
             warnings.simplefilter("ignore")
             statuses = []
-            def fork():
-                pid = os.fork()
-                if pid == 0:
-                    signal.alarm(60)
-                    try:
-                        join(start(*[lambda: libc.usleep(1000)] * 3))
-                    finally:
-                        os._exit(0)
-                statuses.append(os.waitpid(pid, 0)[1])
+            def child():
+                signal.alarm(60)
+                join(start(*[lambda: libc.usleep(1000)] * 3))
+            def run():
+                statuses.append(fork(child))
             threads = start(spin)
             for _ in range(20):
-                fork()
-                join(start(fork, fork))
+                run()
+                join(start(run, run))
             unspin()
             join(threads)
             print(sum(status != 0 for status in statuses))
@@ -3101,25 +3107,17 @@ class StuckTest(ScriptMixin, unittest.TestCase):
                 os.write(other, b"x")
                 join(threads)
                 assert got == [1]
-            def fork():
-                pid = os.fork()
-                if pid == 0:
-                    status = 1
-                    try:
-                        child()
-                        status = 0
-                    finally:
-                        os._exit(status)
-                print(os.waitpid(pid, 0)[1], flush=True)
+            def run():
+                print(fork(child), flush=True)
             threads = start(read, read, spin)
             time.sleep(0.01)
-            fork()
-            join(start(fork, fork))
+            run()
+            join(start(run, run))
             # A thread that was in C code itself.
             def long_calls():
                 for _ in range(5):
                     libc.usleep(3000)
-                fork()
+                run()
             join(start(long_calls))
             unspin()
             os.write(w, b"xx")
