@@ -120,6 +120,8 @@ swapcontext(ucontext_t *from, const ucontext_t *to)
 
 #elif defined(_Py_ADDRESS_SANITIZER)
 
+#include <dlfcn.h>
+#include <gnu/lib-names.h>        // LIBC_SO
 #include <ucontext.h>
 
 DECLARE_REAL(swapcontext)
@@ -135,10 +137,9 @@ swapcontext(ucontext_t *from, const ucontext_t *to)
         return real(swapcontext)(from, to);
     }
     if (plain == NULL) {
-        plain = (__typeof__(plain))_PyPth_FindInLibc("swapcontext");
-    }
-    if (plain == NULL) {
-        plain = real(swapcontext);
+        void *libc = dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD);
+        plain = libc != NULL ? (__typeof__(plain))dlsym(libc, "swapcontext")
+                             : real(swapcontext);
     }
     return plain(from, to);
 }

@@ -23,6 +23,7 @@
 #include "pth_syscalls.h"
 
 #include <gnu/lib-names.h>        // LIBC_SO
+#include <link.h>                 // dl_iterate_phdr()
 #include <signal.h>
 #include <sys/epoll.h>            // epoll_pwait()
 #include <sys/resource.h>         // getrlimit()
@@ -45,21 +46,38 @@ _PyPth_MapSyscalls(int on)
 #endif
 }
 
-void *
-_PyPth_FindInLibc(const char *name)
+// Where the C library is mapped.
+static uintptr_t libc_start, libc_end;
+
+static int
+find_libc(struct dl_phdr_info *info, size_t size, void *arg)
 {
-    static void *libc = NULL;
-    if (libc == NULL) {
-        libc = dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD);
+    const char *base = strrchr(info->dlpi_name, '/');
+    if (strcmp(base != NULL ? base + 1 : info->dlpi_name, LIBC_SO) != 0) {
+        return 0;
     }
-    return libc != NULL ? dlsym(libc, name) : NULL;
+    libc_start = UINTPTR_MAX;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        if (segment->p_type == PT_LOAD) {
+            uintptr_t start = info->dlpi_addr + segment->p_vaddr;
+            libc_start = Py_MIN(libc_start, start);
+            libc_end = Py_MAX(libc_end, start + segment->p_memsz);
+        }
+    }
+    return 1;
 }
 
+// Takes no memory: whoever needs a function early may be malloc() itself, which makes
+// system calls when it begins.  dlsym() takes none for what it finds, dlopen() does.
 void
 _PyPth_FindNext(next_definition *next)
 {
+    if (libc_end == 0) {
+        dl_iterate_phdr(find_libc, NULL);
+    }
     void *func = dlsym(RTLD_NEXT, next->name);
-    next->interposed = (func != _PyPth_FindInLibc(next->name));
+    next->interposed = ((uintptr_t)func < libc_start || (uintptr_t)func >= libc_end);
     next->func = func;
 }
 

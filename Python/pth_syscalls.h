@@ -41,8 +41,6 @@ typedef struct {
         _PyPth_FindNext(&next_ ## name);                        \
     }
 
-// The C library's own, or NULL.
-extern void *_PyPth_FindInLibc(const char *name);
 extern void _PyPth_FindNext(next_definition *next);
 // It is needed already, by the constructor of a library.
 extern void _PyPth_FindNextEarly(next_definition *next);

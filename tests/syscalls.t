@@ -103,6 +103,30 @@ for by in stock pth; do
     done
 done
 
+# --- an allocator that makes system calls, when nothing of the program has begun
+
+ok "calling_malloc.c compiles" $(config_var stock CC) -O2 -Wall -Werror -shared -fPIC \
+    -o "$tmp/calling_malloc.so" "$top/tests/ext/calling_malloc.c"
+hands='import queue, subprocess, threading
+items = queue.Queue(5)
+taken = []
+def give():
+    for i in range(500):
+        items.put(i)
+def take():
+    for _ in range(500):
+        taken.append(items.get())
+def run():
+    subprocess.run(["true"])
+ts = [threading.Thread(target=f) for f in 4 * [give, take] + 2 * [run]]
+for t in ts: t.start()
+for t in ts: t.join()
+print(sum(taken))'
+for by in stock pth; do
+    run env LD_PRELOAD="$tmp/calling_malloc.so" "$(interpreter $by)" -I -c "$hands"
+    is "$by: threads run with a malloc() that makes system calls" "$status $out $err" "0 499000 "
+done
+
 # --- switched off
 
 sleeps='import threading, time
