@@ -103,10 +103,6 @@ ok "pth: has the overlay" cmp "$repo/Python/thread_pth.h" "$tmp/build/pth/Python
 run "$repo/tools/overlay" check "$tmp/build/pth"
 one_error "pth: is an applied tree, for tools/overlay refresh" 'applied .* already'
 
-built pth-system
-is "pth-system: configures with the option alone" "$did" \
-    "configure in pth-system: -q --with-pth
-make in pth-system"
 mv "$PTH_BUILD/libpth" "$tmp/libpth"
 built pth
 one_error "pth without a libpth: refused" "/build/libpth is missing: run 'make libpth'"
@@ -235,7 +231,6 @@ like "a module that cannot be imported: says so" "$err" 'not all modules of .*pt
 is "no temporary files are left" "$(ls "$tmp/build")" "libpth
 log
 pth
-pth-system
 src
 state
 stock"

@@ -3,32 +3,33 @@
 #
 # usage: prove tests/system.t
 #
-# Builds build/pth-system if it is not up to date (tools/build-cpython), which
-# takes some minutes the first time.  Skipped where there is no such libpth.
+# It is given to the Python that is linked to build/libpth: with the same pth.h the same
+# code is compiled.  What configure makes of a libpth of the system is in wiring.t.
+# Skipped where there is none.
 
 . "$(dirname "$0")/tap.sh"
 
 build=${PTH_BUILD:-$top/build}
+[ -x "$PTH_PYTHON" ] ||
+    die "there is no $PTH_PYTHON: run 'make check', or set PTH_PYTHON"
 unset LD_LIBRARY_PATH LD_RUN_PATH LIBRARY_PATH CPATH C_INCLUDE_PATH
 
 printf '#include <pth.h>\nint main(void) { return pth_version() < 0x200207; }\n' \
     > "$tmp/system.c"
-cc -o "$tmp/system" "$tmp/system.c" -lpth 2> /dev/null && "$tmp/system" ||
+cc -H -o "$tmp/system" "$tmp/system.c" -lpth 2> "$tmp/headers" && "$tmp/system" ||
     skip_all "this system has no libpth: on Debian 12, libpth-dev is one"
-ldd "$tmp/system" | sed -n 's/.*libpth\.so\.[0-9]* => \([^ ]*\).*/\1/p' > "$tmp/library"
+library=$(ldd "$tmp/system" | sed -n 's/.*libpth\.so\.[0-9]* => \([^ ]*\).*/\1/p')
+header=$(sed -n 's/^\. \(.*\/pth\.h\)$/\1/p' "$tmp/headers")
 
-run "$top/tools/build-cpython" pth-system
-[ $status -eq 0 ] || die "build-cpython: $out $err"
-python=$build/pth-system/python
-
-is "it runs with the same library as others of the system" \
-    "$(ldd "$python" | sed -n 's/.*libpth\.so\.[0-9]* => \([^ ]*\).*/\1/p')" \
-    "$(cat "$tmp/library")"
-unlike "nothing leads elsewhere" "$(objdump -p "$python")" 'RPATH|RUNPATH'
-like "sys.thread_info" "$("$python" -c 'import sys; print(sys.thread_info)')" \
+ok "its pth.h is the one that Python was compiled with" cmp "$header" "$build/libpth/include/pth.h"
+LD_LIBRARY_PATH=${library%/*}
+export LD_LIBRARY_PATH
+is "Python runs with it" \
+    "$(ldd "$PTH_PYTHON" | sed -n 's/.*libpth\.so\.[0-9]* => \([^ ]*\).*/\1/p')" "$library"
+like "sys.thread_info" "$("$PTH_PYTHON" -c 'import sys; print(sys.thread_info)')" \
     "name='pth', .* version='GNU Pth 2\\.0\\.[0-9.]+'"
 for test in test_thread test_pth; do
-    ok "$test passes" timeout -k 10 900 "$python" -m test -q $test
+    ok "$test passes" timeout -k 10 900 "$PTH_PYTHON" -m test -q $test
 done
 
 done_testing
