@@ -137,7 +137,8 @@ typedef struct _PyPth_thread {
     struct pollfd *fds;           // or NULL
     nfds_t nfds;
     struct _PyPth_thread *fds_next, *fds_prev;
-    struct _PyPth_fdwait *fdwaits;        // or NULL
+    struct _PyPth_fdwait *fdwaits;
+    char registered;              // those are used
     char hinted;                  // the last `revents` may be wrong
     char unchecked;               // see _PyPth_CheckWaits()
     char confirmed;               // the last wait for edges was checked
@@ -260,7 +261,7 @@ extern void _PyPth_CheckState(_PyPth_thread *thread);
 #endif
 // The process starts its first thread.  Return 0, or -1 and errno.
 extern int _PyPth_InitTakeover(void);
-// See that there is a spare kernel thread.  Return 0, or -1 and errno.
+// See that there is a spare kernel thread.  Return 0, or -1 and errno.  Not locked.
 extern int _PyPth_StartSpare(void);
 // The mask of all threads has changed.
 extern void _PyPth_SetSpareMask(uint64_t mask);
@@ -376,6 +377,10 @@ extern void _PyPth_SetAltstack(_PyPth_thread *kernel, _PyPth_thread *thread);
 // In a signal handler: the kernel thread that returns from it keeps its alternate
 // stack.  sigreturn(2) would give it that of the one where the handler began.
 extern void _PyPth_KeepAltstack(ucontext_t *context);
+// Memory, all zero, or NULL and errno.  With the backend locked it is got here, and
+// neither malloc() nor free() is called: an allocator may make system calls, and
+// those be ours that lock the backend, with locks of its own.
+extern void *_PyPth_Map(size_t size);
 // The top of a stack for a kernel thread to park on, for ever, or NULL.  Locked.
 extern void *_PyPth_NewPark(void);
 // A stack for a thread's stub, of `size` bytes, or NULL.
@@ -407,6 +412,9 @@ extern uint64_t _PyPth_ReadTicks(void);
 // or NULL: the plain one.  With it waiting threads cost the scheduler nothing,
 // so there is no need to suspend them.
 extern const char *_PyPth_LibraryPatches(void);
+
+// The monitor, before there is a thread.  Return 0, or -1 and errno.  Not locked.
+extern int _PyPth_StartFirstMonitor(void);
 
 extern int _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize,
                         int detached, Py_uintptr_t *ident,
@@ -571,11 +579,14 @@ extern char _PyPth_tss_keys[];
 /* pth_monitor.c */
 
 // Start a kernel thread of the backend's own, that never ends and takes no
-// signals.  Return 0, or -1 and errno.
+// signals.  Return 0, or -1 and errno.  Not locked.
 extern int _PyPth_StartKernel(void *(*func)(void *));
 extern int _PyPth_nown_kernels;           // those
-// See that the monitor runs.  Return 0, or -1 and errno.
+// See that the monitor runs.  Return 0, or -1 and errno.  Called by who starts
+// something, not locked.
 extern int _PyPth_StartMonitor(void);
+// Is there none?  If there is, it looks.
+extern int _PyPth_NeedsMonitor(void);
 // The process has something to do: the monitor shall watch.  While threads hand
 // over to each other it need not be told, even if it has a nap.
 #define _PyPth_SLEEPS 1
@@ -597,10 +608,17 @@ extern void _PyPth_ForgetMonitor(void);
 extern nfds_t _PyPth_nfds_waiting;
 // A thread waits for no more than so many at once.
 #define _PyPth_FEW_FDS 8
-// `thread` waits for the descriptors `fds`, until it is woken.
+typedef struct _PyPth_fdwait {
+    _PyPth_thread *thread;
+    struct pollfd *p;
+    struct _PyPth_fdwait *next, *prev;    // for the same descriptor
+} _PyPth_fdwait;
+// `thread` waits for the descriptors `fds`, until it is woken; in `room` it is
+// noted which ones.
 // Return 0, or -1 if they cannot be waited for.
 extern int _PyPth_InsertFds(_PyPth_thread *thread, struct pollfd *fds,
-                            nfds_t nfds, int flags);
+                            nfds_t nfds, int flags,
+                            _PyPth_fdwait room[_PyPth_FEW_FDS]);
 extern void _PyPth_RemoveFds(_PyPth_thread *thread);
 // Wait until a descriptor is ready, or a signal comes in that `mask` lets
 // through (NULL: the mask is left alone), but at most for `timeout`, which is

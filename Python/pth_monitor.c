@@ -27,6 +27,7 @@
 #define CALM_TICKS 1000
 #define CALM_ENTRIES 100          // of the backend, in a tick
 #define NAP_NS 20000000
+#define ENDLESS_NS 1000000000      // a slice
 // It does not wait for the lock, but where it found the backend locked so often: a
 // thread may have it locked for most of its time, and whenever it is preempted.
 #define BUSY_LOOKS 3
@@ -197,6 +198,9 @@ look(void)
             _PyPth_EndSliceOf(thread, 0);
             turn_start = t;
         }
+        else if (slice >= ENDLESS_NS) {
+            // Who has set such a one wants no switch: none comes before.
+        }
         else if (_PyPth_WokenByOthers()) {
             _PyPth_EndSliceOf(thread, 1);
         }
@@ -346,34 +350,50 @@ _PyPth_StartKernel(void *(*func)(void *))
     pthread_attr_t attr;
     pthread_t pthread;
     sigfillset(&all);
+    (void)_PyPth_sys_sigmask(SIG_SETMASK, &all, &mask);
+    // Nobody else runs here with that mask.
+    _PyPth_inside = 1;
     int err = pthread_attr_init(&attr);
     if (err == 0) {
         (void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
         // Libraries' thread-locals lie on it, too.
         (void)pthread_attr_setstacksize(&attr, 256 * 1024);
-        (void)_PyPth_sys_sigmask(SIG_SETMASK, &all, &mask);
         err = pthread_create(&pthread, &attr, func, NULL);
-        (void)_PyPth_sys_sigmask(SIG_SETMASK, &mask, NULL);
         (void)pthread_attr_destroy(&attr);
     }
+    _PyPth_inside = 0;
+    (void)_PyPth_sys_sigmask(SIG_SETMASK, &mask, NULL);
     if (err != 0) {
         errno = err;
         return -1;
     }
+    _PyPth_Lock();
     _PyPth_nown_kernels++;
+    _PyPth_Unlock();
     return 0;
+}
+
+int
+_PyPth_NeedsMonitor(void)
+{
+    if (has_monitor) {
+        _PyPth_WakeMonitor();
+    }
+    return !has_monitor;
 }
 
 int
 _PyPth_StartMonitor(void)
 {
-    if (has_monitor) {
-        _PyPth_WakeMonitor();
+    if (!_PyPth_NeedsMonitor()) {
         return 0;
     }
     // It is woken by the signal, where Python has started no thread, too: those
     // of others may wait for the GIL.
-    if (_PyPth_TakeSignal() < 0 || _PyPth_StartKernel(watch) < 0) {
+    _PyPth_Lock();
+    int taken = _PyPth_TakeSignal();
+    _PyPth_Unlock();
+    if (taken < 0 || _PyPth_StartKernel(watch) < 0) {
         return -1;
     }
     has_monitor = 1;

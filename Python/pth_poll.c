@@ -26,12 +26,7 @@
 #define FEW _PyPth_FEW_FDS
 
 // A thread's wait for one descriptor in the epoll set.
-struct _PyPth_fdwait {
-    _PyPth_thread *thread;
-    struct pollfd *p;
-    struct _PyPth_fdwait *next, *prev;    // for the same descriptor
-};
-typedef struct _PyPth_fdwait fdwait;
+typedef _PyPth_fdwait fdwait;
 
 nfds_t _PyPth_nfds_waiting = 0;
 
@@ -171,8 +166,6 @@ unlink_waits(_PyPth_thread *thread, nfds_t n)
         }
         nregistered--;
     }
-    free(thread->fdwaits);
-    thread->fdwaits = NULL;
 }
 
 static int
@@ -183,7 +176,7 @@ by_fd_reserve(int fd)
     }
     // The old one stays: others may look something up in it just now.
     int size = Py_MAX(2 * by_fd_size, fd + 64);
-    fdrecord *table = calloc(size, sizeof(*table));
+    fdrecord *table = _PyPth_Map(size * sizeof(*table));
     if (table == NULL) {
         return -1;
     }
@@ -247,10 +240,6 @@ insert_registered(_PyPth_thread *thread)
     if (need_set() < 0) {
         return -1;
     }
-    thread->fdwaits = malloc(thread->nfds * sizeof(fdwait));
-    if (thread->fdwaits == NULL) {
-        return -1;
-    }
     for (nfds_t i = 0; i < thread->nfds; i++) {
         struct pollfd *p = &thread->fds[i];
         fdwait *w = &thread->fdwaits[i];
@@ -271,6 +260,7 @@ insert_registered(_PyPth_thread *thread)
             return -1;
         }
     }
+    thread->registered = 1;
     return 0;
 }
 
@@ -312,14 +302,11 @@ insert_edges(_PyPth_thread *thread)
     if (!known && register_edges(fd) < 0) {
         return -1;
     }
-    fdwait *w = malloc(sizeof(*w));
-    if (w == NULL) {
-        return -1;
-    }
+    fdwait *w = thread->fdwaits;
     w->thread = thread;
     w->p = &thread->fds[0];
-    thread->fdwaits = w;
     link_wait(w);
+    thread->registered = 1;
     thread->confirmed = !known;
     if (known) {
         thread->unchecked = 1;
@@ -630,11 +617,12 @@ take_direct(const struct pollfd *p)
 
 int
 _PyPth_InsertFds(_PyPth_thread *thread, struct pollfd *fds, nfds_t nfds,
-                 int flags)
+                 int flags, _PyPth_fdwait room[_PyPth_FEW_FDS])
 {
     thread->fds = fds;
     thread->nfds = nfds;
-    thread->fdwaits = NULL;
+    thread->fdwaits = room;
+    thread->registered = 0;
     for (nfds_t i = 0; i < nfds; i++) {
         fds[i].revents = 0;
     }
@@ -651,7 +639,7 @@ _PyPth_InsertFds(_PyPth_thread *thread, struct pollfd *fds, nfds_t nfds,
         }
     }
     errno = err;
-    thread->hinted = (thread->fdwaits != NULL);
+    thread->hinted = thread->registered;
     _PyPth_nfds_waiting += nfds;
     // It may have to look after them from now on.
     _PyPth_TellMonitor();
@@ -664,7 +652,7 @@ _PyPth_RemoveFds(_PyPth_thread *thread)
     if (thread->fds == NULL) {
         return;
     }
-    if (thread->fdwaits != NULL) {
+    if (thread->registered) {
         // The registrations stay.  Each may come up with an event for nobody.
         remove_unchecked(thread);
         unlink_waits(thread, thread->nfds);

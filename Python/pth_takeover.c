@@ -440,7 +440,15 @@ at_home(_PyPth_thread *self, _PyPth_thread *on)
 }
 
 
-/* Stacks for stubs, and to park on */
+/* Memory, stacks for stubs, and those to park on */
+
+void *
+_PyPth_Map(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return memory != MAP_FAILED ? memory : NULL;
+}
 
 #define STUB_SIZE ((size_t)64 << 10)
 

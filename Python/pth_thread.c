@@ -38,6 +38,7 @@ volatile int _PyPth_no_threads = 0;
 // to malloc(), so that a signal handler may look at them at any time.
 _PyPth_thread *_PyPth_records = &_PyPth_main;
 static _PyPth_thread *free_records;       // linked by parked_next
+#define MORE_RECORDS 16
 
 // Finished ones, with a default stack.  They are used again when they have
 // been joined: until then somebody may compare their IDs with others'.
@@ -155,6 +156,8 @@ make_pipe_for_init(int *borrowed)
     return 0;
 }
 
+static pth_attr_t thread_attr;    // of all threads but the main one
+
 // Pth, on the first start of a thread.  Its main thread is the main thread of
 // Python, whoever calls this: it comes back to the caller at once.
 static int
@@ -176,8 +179,15 @@ start_pth(void)
     }
     _PyPth_inside = 1;
     int done = pth_init();
+    if (done && (thread_attr = pth_attr_new()) == NULL) {
+        done = 0;
+    }
     int err = errno;
     if (done) {
+        (void)pth_attr_set(thread_attr, PTH_ATTR_JOINABLE, FALSE);
+        (void)pth_attr_set(thread_attr, PTH_ATTR_CANCEL_STATE,
+                           PTH_CANCEL_DISABLE);
+        (void)pth_attr_set(thread_attr, PTH_ATTR_NAME, "python");
         // From here on the masks are ours, and Pth asks for none.
         sigset_t mask;
         (void)pth_sigmask(SIG_SETMASK, NULL, &mask);
@@ -219,24 +229,14 @@ begin(void *arg)
 int
 _PyPth_Spawn(_PyPth_thread *thread)
 {
-    static pth_attr_t attr = NULL;
-    if (attr == NULL) {
-        attr = pth_attr_new();
-        if (attr == NULL) {
-            return -1;
-        }
-        (void)pth_attr_set(attr, PTH_ATTR_JOINABLE, FALSE);
-        (void)pth_attr_set(attr, PTH_ATTR_CANCEL_STATE, PTH_CANCEL_DISABLE);
-        (void)pth_attr_set(attr, PTH_ATTR_NAME, "python");
-    }
     size_t size;
     char *stack = _PyPth_NewStub(&size);
     if (stack == NULL) {
         return -1;
     }
-    (void)pth_attr_set(attr, PTH_ATTR_STACK_SIZE, (unsigned int)size);
-    (void)pth_attr_set(attr, PTH_ATTR_STACK_ADDR, stack);
-    thread->pth = pth_spawn(attr, begin, thread);
+    (void)pth_attr_set(thread_attr, PTH_ATTR_STACK_SIZE, (unsigned int)size);
+    (void)pth_attr_set(thread_attr, PTH_ATTR_STACK_ADDR, stack);
+    thread->pth = pth_spawn(thread_attr, begin, thread);
     if (thread->pth == NULL) {
         _PyPth_FreeStub(stack);
         return -1;
@@ -389,6 +389,8 @@ _PyPth_AddRecord(_PyPth_thread *thread)
 static _PyPth_thread *
 new_record(void)
 {
+    static _PyPth_thread *unused;
+    static int nunused = 0;
     _PyPth_thread *thread = free_records;
     if (thread != NULL) {
         free_records = thread->parked_next;
@@ -399,13 +401,20 @@ new_record(void)
         thread->k.park_sp = park_sp;
     }
     else {
-        thread = calloc(1, sizeof(*thread));
-        if (thread == NULL
-            || (thread->k.park_sp = _PyPth_NewPark()) == NULL)
-        {
-            free(thread);
+        if (nunused == 0) {
+            unused = _PyPth_Map(MORE_RECORDS * sizeof(*unused));
+            if (unused == NULL) {
+                return NULL;
+            }
+            nunused = MORE_RECORDS;
+        }
+        thread = unused;
+        thread->k.park_sp = _PyPth_NewPark();
+        if (thread->k.park_sp == NULL) {
             return NULL;
         }
+        unused++;
+        nunused--;
         _PyPth_AddRecord(thread);
     }
     thread->timer = -1;
@@ -436,11 +445,13 @@ _PyPth_FreeThread(_PyPth_thread *thread)
 }
 
 // The thread is over as far as anybody can see.  Return true if nobody is
-// going to join its kernel thread.  Locked.
+// going to join its kernel thread; then free `*gone` when the backend is not
+// locked any more.  Locked.
 static int
-finish(_PyPth_thread *self)
+finish(_PyPth_thread *self, struct _PyPth_job **gone)
 {
     int detached = 1;
+    *gone = NULL;
     list_remove(&_PyPth_threads, self);
     _PyPth_MaskStale();
     _PyPth_nthreads--;
@@ -452,7 +463,7 @@ finish(_PyPth_thread *self)
         job->kept = self->pooled ? self : NULL;
         job->generation = _PyPth_generation;
         if (job->detached) {
-            free(job);
+            *gone = job;
         }
         else {
             job->done = 1;
@@ -502,7 +513,8 @@ end_thread(_PyPth_thread *self)
     _PyPth_Lock();
     self->pooled = 0;
     _PyPth_GoHome(self);
-    int detached = finish(self);
+    struct _PyPth_job *job;
+    int detached = finish(self, &job);
     _PyPth_self = NULL;
     self->ended = 1;
     _PyPth_CheckState(self);
@@ -516,6 +528,7 @@ end_thread(_PyPth_thread *self)
     }
     int last = (_PyPth_nthreads == 0);
     _PyPth_Unlock();
+    free(job);
     if (last) {
         // The monitor does the rest when this one has gone.
         _PyPth_no_threads = 1;
@@ -640,7 +653,8 @@ wait_in_pool(_PyPth_thread *self)
     self->pending = self->put_aside = 0;
     self->gil = NULL;
     self->func = NULL;
-    int detached = finish(self);
+    struct _PyPth_job *job;
+    int detached = finish(self, &job);
     npooled++;
     list_add(&finished, self);
     if (detached) {
@@ -650,6 +664,7 @@ wait_in_pool(_PyPth_thread *self)
         (void)_PyPth_Wait(NULL, _PyPth_FOREVER, 0);
     } while (self->func == NULL);
     _PyPth_Unlock();
+    free(job);
     errno = 0;
     return 1;
 }
@@ -805,7 +820,17 @@ create(_PyPth_thread *thread, size_t stacksize, pthread_t *pthread)
     return err;
 }
 
+// Who starts what there is one of.
 static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
+
+int
+_PyPth_StartFirstMonitor(void)
+{
+    (void)pthread_mutex_lock(&init_lock);
+    int result = _PyPth_StartMonitor();
+    (void)pthread_mutex_unlock(&init_lock);
+    return result;
+}
 
 // Start a thread that calls `func(arg)`, on a stack of `stacksize` bytes (0:
 // the default).  A detached one frees what it holds when it ends; another has
@@ -840,7 +865,8 @@ _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
         initialized = (taken == 0 && start_pth() == 0
                        && _PyPth_InitTakeover() == 0);
     }
-    int ready = initialized;
+    int ready = (initialized && _PyPth_StartMonitor() == 0
+                 && _PyPth_StartSpare() == 0);
     (void)pthread_mutex_unlock(&init_lock);
     if (!ready) {
         goto error;
@@ -848,9 +874,7 @@ _PyPth_Start(void (*func)(void *), void *arg, size_t stacksize, int detached,
     char name[PTH_NAME];
     inherited_name(name);
     _PyPth_Lock();
-    if (_PyPth_StartMonitor() < 0 || _PyPth_StartSpare() < 0
-        || _PyPth_ReserveTimers(_PyPth_nthreads + 1 + MAX_POOLED) < 0)
-    {
+    if (_PyPth_ReserveTimers(_PyPth_nthreads + 1 + MAX_POOLED) < 0) {
         _PyPth_Unlock();
         goto error;
     }

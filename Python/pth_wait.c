@@ -28,6 +28,7 @@
 #include "pycore_runtime.h"       // _PyRuntime.main_thread
 
 #include <linux/futex.h>
+#include <sys/mman.h>
 
 // Threads in Pth's queues of new and ready threads that can go on when they
 // get to run.  Threads that merely yielded in the middle of a wait are not
@@ -385,14 +386,14 @@ _PyPth_ReserveTimers(int nthreads)
     if (nthreads <= timers_size) {
         return 0;
     }
-    Py_ssize_t size = timers_size * 2 > nthreads ? timers_size * 2 : nthreads;
-    _PyPth_thread **heap = malloc(size * sizeof(*heap));
+    Py_ssize_t size = Py_MAX(timers_size * 2, Py_MAX(nthreads, 512));
+    _PyPth_thread **heap = _PyPth_Map(size * sizeof(*heap));
     if (heap == NULL) {
         return -1;
     }
     memcpy(heap, timers, ntimers * sizeof(*heap));
     if (timers != first_timers) {
-        free(timers);
+        (void)munmap(timers, timers_size * sizeof(*timers));
     }
     timers = heap;
     timers_size = size;
@@ -1000,6 +1001,7 @@ _PyPth_WaitFds(struct pollfd *fds, unsigned long nfds, PyTime_t deadline,
                int flags)
 {
     _PyPth_thread *self = _PyPth_self;
+    _PyPth_fdwait room[_PyPth_FEW_FDS];
     _PyPth_Lock();
     if ((self->pending | self->waits_at_home) & self->sigmask) {
         // A signalfd(2) has them for the thread alone, on its own kernel thread.
@@ -1007,7 +1009,7 @@ _PyPth_WaitFds(struct pollfd *fds, unsigned long nfds, PyTime_t deadline,
         _PyPth_TakeSignalsHome(NULL);
         return _PyPth_ERROR;
     }
-    if (nfds > 0 && _PyPth_InsertFds(self, fds, nfds, flags) < 0) {
+    if (nfds > 0 && _PyPth_InsertFds(self, fds, nfds, flags, room) < 0) {
         _PyPth_Unlock();
         return _PyPth_ERROR;
     }
@@ -1361,6 +1363,17 @@ _PyPth_CondWakeFirst(_PyPth_cond *cond)
 _PyPth_result
 _PyPth_CondWait(_PyPth_cond *cond)
 {
+    // Nobody else asks the holder.  Without memory for it, waiting is all.
+    static char cannot_ask = 0;
+    if (!cannot_ask && _PyPth_NeedsMonitor()) {
+        _PyPth_Unlock();
+        int started = _PyPth_StartFirstMonitor();
+        _PyPth_Lock();
+        cannot_ask = (started < 0);
+        // What it waits for may have come meanwhile.
+        return _PyPth_WOKEN;
+    }
+    cannot_ask = 0;
     int flags = _PyPth_FOR_TURN;
     if (woken_for_gil) {
         // Somebody else has taken it meanwhile, but it has waited longest.
@@ -1376,8 +1389,6 @@ _PyPth_CondWait(_PyPth_cond *cond)
     if (_PyPth_self != NULL) {
         end_call(_PyPth_self);
     }
-    // Nobody else asks the holder.  Without memory for it, waiting is all.
-    (void)_PyPth_StartMonitor();
     _PyPth_queue *queue = _PyPth_self != NULL && _PyPth_self->computes
                           ? &cond->computing : &cond->waiters;
     _PyPth_result result = _PyPth_Wait(queue, _PyPth_FOREVER, flags);

@@ -107,7 +107,8 @@ done
 
 ok "calling_malloc.c compiles" $(config_var stock CC) -O2 -Wall -Werror -shared -fPIC \
     -o "$tmp/calling_malloc.so" "$top/tests/ext/calling_malloc.c"
-hands='import queue, subprocess, threading
+cat > "$tmp/hands.py" <<'END'
+import queue, socket, subprocess, threading
 items = queue.Queue(5)
 taken = []
 def give():
@@ -118,12 +119,29 @@ def take():
         taken.append(items.get())
 def run():
     subprocess.run(["true"])
-ts = [threading.Thread(target=f) for f in 4 * [give, take] + 2 * [run]]
+def start():
+    for _ in range(20):
+        ts = [threading.Thread(target=bytearray, args=(1000,)) for _ in range(5)]
+        for t in ts: t.start()
+        for t in ts: t.join()
+def talk():
+    a, b = socket.socketpair()
+    t = threading.Thread(target=lambda: [b.send(b.recv(1)) for _ in range(200)])
+    t.start()
+    for _ in range(200):
+        a.send(b"x")
+        a.recv(1)
+    t.join()
+    a.close()
+    b.close()
+ts = [threading.Thread(target=f) for f in 4 * [give, take] + 2 * [run, start, talk]]
 for t in ts: t.start()
 for t in ts: t.join()
-print(sum(taken))'
+print(sum(taken))
+END
 for by in stock pth; do
-    run env LD_PRELOAD="$tmp/calling_malloc.so" "$(interpreter $by)" -I -c "$hands"
+    # The limit is for threads that wait for each other.
+    run env LD_PRELOAD="$tmp/calling_malloc.so" timeout 120 "$(interpreter $by)" -I "$tmp/hands.py"
     is "$by: threads run with a malloc() that makes system calls" "$status $out $err" "0 499000 "
 done
 

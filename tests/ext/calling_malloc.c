@@ -1,10 +1,12 @@
-/* A preloaded malloc() that makes system calls, as jemalloc's does when it begins.  It
-   ends the program if one of them needs memory itself: for tests/syscalls.t. */
+/* A preloaded malloc() that makes system calls, as jemalloc's does when it begins, and
+   has a lock meanwhile, as tcmalloc's has when it asks libunwind who wants more memory.
+   It ends the program if one of them needs memory itself: for tests/syscalls.t. */
 
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -19,6 +21,9 @@
 extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);
+extern void __libc_free(void *);
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 // Of another kind, the variable would take memory itself.
 static __thread int inside __attribute__((tls_model("initial-exec")));
@@ -46,6 +51,7 @@ call(void)
     getrusage(RUSAGE_THREAD, &usage);
     sched_yield();
     pthread_sigmask(SIG_BLOCK, NULL, &set);
+    sigprocmask(SIG_SETMASK, &set, NULL);
     sigpending(&set);
     sigaction(SIGUSR1, NULL, &action);
     nanosleep(&no_time, NULL);
@@ -65,20 +71,40 @@ call(void)
 void *
 malloc(size_t size)
 {
+    pthread_mutex_lock(&lock);
     call();
-    return __libc_malloc(size);
+    void *p = __libc_malloc(size);
+    pthread_mutex_unlock(&lock);
+    return p;
 }
 
 void *
 calloc(size_t n, size_t size)
 {
+    pthread_mutex_lock(&lock);
     call();
-    return __libc_calloc(n, size);
+    void *p = __libc_calloc(n, size);
+    pthread_mutex_unlock(&lock);
+    return p;
 }
 
 void *
-realloc(void *p, size_t size)
+realloc(void *old, size_t size)
 {
+    pthread_mutex_lock(&lock);
     call();
-    return __libc_realloc(p, size);
+    void *p = __libc_realloc(old, size);
+    pthread_mutex_unlock(&lock);
+    return p;
+}
+
+void
+free(void *p)
+{
+    if (p != NULL) {
+        pthread_mutex_lock(&lock);
+        call();
+        __libc_free(p);
+        pthread_mutex_unlock(&lock);
+    }
 }

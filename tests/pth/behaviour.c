@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fenv.h>
-#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,6 +25,11 @@
             exit(1); \
         } \
     } while (0)
+
+/* The C library's own. */
+extern void *__libc_malloc(size_t);
+extern void *__libc_calloc(size_t, size_t);
+extern void __libc_free(void *);
 
 static pth_cond_t cond = PTH_COND_INIT;
 static pth_mutex_t mutex = PTH_MUTEX_INIT;
@@ -724,6 +728,17 @@ values_of_all_keys(void)
     }
 }
 
+/* In bytes. */
+static size_t
+address_space(void)
+{
+    size_t pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    CHECK(f != NULL && fscanf(f, "%zu", &pages) == 1);
+    fclose(f);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
 /* Of a thread that waits for a condition, on a stack of the program's own: no
    more than the record of a thread, a few words for values, and one event.
    With swapcontext(3) its record has a ucontext_t. */
@@ -733,14 +748,14 @@ values_of_all_keys(void)
 static void
 memory_of_a_waiting_thread(void)
 {
-    enum { N = 100, STACK = 32 * 1024 };
+    enum { N = 1000, STACK = 32 * 1024 };
     char *stacks = malloc(N * STACK);
     CHECK(stacks != NULL);
     size_t before = 0;
     for (int i = 0; i <= N; i++) {
         if (i == 1) {
             settle();
-            before = mallinfo2().uordblks;
+            before = address_space();
         }
         pth_attr_t attr = pth_attr_new();
         pth_attr_set(attr, PTH_ATTR_STACK_SIZE, STACK);
@@ -751,9 +766,68 @@ memory_of_a_waiting_thread(void)
         pth_attr_destroy(attr);
     }
     settle();
-    size_t each = (mallinfo2().uordblks - before) / N;
-    CHECK(each <= WAITING_THREAD);
+    CHECK((address_space() - before) / N <= WAITING_THREAD);
     exit(0);
+}
+
+static int mallocs;
+
+void *
+malloc(size_t size)
+{
+    mallocs++;
+    return __libc_malloc(size);
+}
+
+void *
+calloc(size_t n, size_t size)
+{
+    mallocs++;
+    return __libc_calloc(n, size);
+}
+
+void
+free(void *p)
+{
+    mallocs++;
+    __libc_free(p);
+}
+
+static void *
+take_own_cond(void *arg)
+{
+    CHECK(pth_mutex_acquire(&mutex, FALSE, NULL));
+    CHECK(pth_cond_await(arg, &mutex, NULL));
+    CHECK(pth_mutex_release(&mutex));
+    return NULL;
+}
+
+/* Of threads on stacks of the program's own, which wait and end. */
+static void
+no_malloc_in_a_spawn(void)
+{
+    enum { N = 1000, STACK = 32 * 1024 };
+    static pth_cond_t conds[N];
+    char *stacks = malloc(N * STACK);
+    pth_attr_t attr = pth_attr_new();
+    CHECK(stacks != NULL && attr != NULL);
+    pth_attr_set(attr, PTH_ATTR_STACK_SIZE, STACK);
+    pth_attr_set(attr, PTH_ATTR_JOINABLE, FALSE);
+    int before = mallocs;
+    CHECK(before > 0);
+    for (int i = 0; i < N; i++) {
+        pth_cond_init(&conds[i]);
+        pth_attr_set(attr, PTH_ATTR_STACK_ADDR, stacks + i * STACK);
+        CHECK(pth_spawn(attr, take_own_cond, &conds[i]) != NULL);
+    }
+    settle();
+    CHECK(pth_ctrl(PTH_CTRL_GETTHREADS_WAITING) == N);
+    for (int i = 0; i < N; i++) {
+        CHECK(pth_cond_notify(&conds[i], FALSE));
+    }
+    settle();
+    CHECK(pth_ctrl(PTH_CTRL_GETTHREADS) == 1);
+    CHECK(mallocs == before);
 }
 
 static const struct {
@@ -788,6 +862,7 @@ static const struct {
     TEST(pingpong)
     TEST(values_of_all_keys)
     TEST(memory_of_a_waiting_thread)
+    TEST(no_malloc_in_a_spawn)
 };
 
 int
