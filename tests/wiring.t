@@ -62,10 +62,13 @@ printf '#!/bin/sh\ntouch "%s"\nexit 1\n' "$tmp/pth-config.called" > "$tmp/bin/pt
 chmod +x "$tmp/bin/pth-config"
 PATH=$tmp/bin:$PATH
 
-# The first run writes the cache, and nothing else.
-mkdir "$tmp/first"
-(cd "$tmp/first" && "$tree/configure" --cache-file="$tmp/cache" --no-create) > "$tmp/first/log" 2>&1 ||
+# The first run is for the cache.  The modules, whose rules are half of configure's work,
+# have no part in that.
+modules=$tree/Modules/Setup.stdlib.in
+mv "$modules" "$tmp/modules" && : > "$modules" && mkdir "$tmp/first" || exit 1
+(cd "$tmp/first" && "$tree/configure" --cache-file="$tmp/cache") > "$tmp/first/log" 2>&1 ||
     die "configure without the option fails: $(tail -n 3 "$tmp/first/log")"
+mv "$tmp/modules" "$modules"
 
 # Without what the first run's environment was: other tests have another.
 sed -i '/^ac_cv_env_/d' "$tmp/cache"
@@ -213,8 +216,8 @@ is "--with-pth: what changes in the Makefile" \
         sed 's/^[<>] //; s/^[[:space:]]*Python\/pth_.*/PTH_OBJS/; s/[=:].*//; /^[[:space:]]*\\*$/d' | sort -u)" \
     "$(printf '%s\n' CONFIG_ARGS LIBS PTH_OBJS Python/thread.o abs_builddir | sort)"
 
-# The option has no part in the modules, whose rules are half of configure's work.
-: > "$tree/Modules/Setup.stdlib.in"
+# Nor has the option from here on.
+: > "$modules"
 
 # --- the system call mapping
 
@@ -284,7 +287,7 @@ uses() {
 
 # Without a cache every test of configure is made with PREFIX.
 is "PREFIX: the pyconfig.h of the two builds differs in HAVE_PTH and HAVE_PTH_SYSCALLS" \
-    "$(diff "${STOCK_PYTHON%/*}/pyconfig.h" "${PTH_PYTHON%/*}/pyconfig.h" | grep '^>')" \
+    "$(diff "${STOCK_PYTHON%/*}/pyconfig.h" "${PTH_PYTHON%/*}/pyconfig.h" | grep '^[<>] *#\|^[<>] /\* *#')" \
     "> #define HAVE_PTH 1
 > #define HAVE_PTH_SYSCALLS 1"
 
@@ -449,6 +452,8 @@ run cross "${build%%-*}-other-linux-gnu" --with-pth="$tmp/local"
 accepted "cross-compiling, PREFIX"
 like "cross-compiling, PREFIX: that one" "$(variable LIBS)" \
     "^$(needed "$tmp/local/lib/libpth.so") -Wl,-rpath,$tmp/local/lib"
+# Where that does not hold.
+: > "$tmp/cache"
 for host in wasm32-unknown-wasi:WASI wasm32-unknown-emscripten:Emscripten; do
     # Which main asks for first.
     run cross "${host%:*}" --with-pth HOSTRUNNER=true
