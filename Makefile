@@ -102,7 +102,8 @@ libpth:
 	@tools/build-libpth $(if $(PTH),--from $(call quote,$(PTH)))
 
 # What takes longest is begun first: two run at a time.
-longest_first = $(filter tests/wiring.t,$(1)) $(filter-out tests/wiring.t,$(1))
+longest = tests/python27.t tests/wiring.t
+longest_first = $(filter $(longest),$(1)) $(filter-out $(longest),$(1))
 
 # A shell that runs this in the background ignores SIGINT, and a parent may
 # ignore SIGPIPE; the tests of signals need the default.

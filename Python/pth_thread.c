@@ -38,7 +38,7 @@ volatile int _PyPth_no_threads = 0;
 // to malloc(), so that a signal handler may look at them at any time.
 _PyPth_thread *_PyPth_records = &_PyPth_main;
 static _PyPth_thread *free_records;       // linked by parked_next
-#define MORE_RECORDS 16
+#define MORE_RECORDS 16           // are made at a time
 
 // Finished ones, with a default stack.  They are used again when they have
 // been joined: until then somebody may compare their IDs with others'.
