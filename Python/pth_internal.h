@@ -138,8 +138,7 @@ typedef struct _PyPth_thread {
     nfds_t nfds;
     struct _PyPth_thread *fds_next, *fds_prev;
     struct _PyPth_fdwait *fdwaits;
-    char registered;              // those are used
-    char hinted;                  // the last `revents` may be wrong
+    char registered;              // those are, or were: `revents` may be wrong
     char unchecked;               // see _PyPth_CheckWaits()
     char confirmed;               // the last wait for edges was checked
     char in_woken;                // in the list of the woken
@@ -608,6 +607,7 @@ extern void _PyPth_ForgetMonitor(void);
 extern nfds_t _PyPth_nfds_waiting;
 // A thread waits for no more than so many at once.
 #define _PyPth_FEW_FDS 8
+// A thread's wait for one descriptor in the epoll set.
 typedef struct _PyPth_fdwait {
     _PyPth_thread *thread;
     struct pollfd *p;

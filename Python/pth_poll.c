@@ -25,7 +25,6 @@
 // ppoll().
 #define FEW _PyPth_FEW_FDS
 
-// A thread's wait for one descriptor in the epoll set.
 typedef _PyPth_fdwait fdwait;
 
 nfds_t _PyPth_nfds_waiting = 0;
@@ -566,7 +565,6 @@ register_direct(void)
             insert_direct(t);
             return;
         }
-        t->hinted = 1;
     }
 }
 
@@ -639,7 +637,6 @@ _PyPth_InsertFds(_PyPth_thread *thread, struct pollfd *fds, nfds_t nfds,
         }
     }
     errno = err;
-    thread->hinted = thread->registered;
     _PyPth_nfds_waiting += nfds;
     // It may have to look after them from now on.
     _PyPth_TellMonitor();

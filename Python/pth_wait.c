@@ -1026,7 +1026,7 @@ _PyPth_WaitFds(struct pollfd *fds, unsigned long nfds, PyTime_t deadline,
         result = self->result;
     }
     _PyPth_Unlock();
-    if (result == _PyPth_WOKEN && (flags & _PyPth_REVENTS) && self->hinted) {
+    if (result == _PyPth_WOKEN && (flags & _PyPth_REVENTS) && self->registered) {
         int closed = 0;
         for (nfds_t i = 0; i < nfds; i++) {
             closed |= (fds[i].revents & POLLNVAL);

@@ -69,6 +69,21 @@ SLEEPING_HANDLERS = textwrap.dedent("""
     """)
 
 
+# For programs of tests: the exit status of a child that calls child().
+FORK = textwrap.dedent("""
+    def fork(child):
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                child()
+                status = 0
+            finally:
+                os._exit(status)
+        return os.waitpid(pid, 0)[1]
+    """)
+
+
 class ScriptMixin:
     """Run a program in a fresh process."""
 
@@ -2172,7 +2187,7 @@ class ForkTest(ScriptMixin, unittest.TestCase):
         self.assertEqual(out, "True")
 
     def test_fork_in_a_thread_that_has_set_something_for_its_kernel_thread(self):
-        out = self.run_ok("""
+        out = self.run_ok(FORK + textwrap.dedent("""
             import os, signal, threading, time, warnings
             warnings.simplefilter('ignore')
 
@@ -2201,20 +2216,9 @@ class ForkTest(ScriptMixin, unittest.TestCase):
                 time.sleep(0.001)
                 assert signal.SIGUSR1 in got
 
-            def fork():
-                pid = os.fork()
-                if pid == 0:
-                    status = 1
-                    try:
-                        child()
-                        status = 0
-                    finally:
-                        os._exit(status)
-                print(os.waitpid(pid, 0)[1], flush=True)
-
             def run():
                 os.nice(0)
-                fork()
+                print(fork(child), flush=True)
 
             gate = threading.Event()
             other = threading.Thread(target=gate.wait)
@@ -2226,7 +2230,7 @@ class ForkTest(ScriptMixin, unittest.TestCase):
             run()
             gate.set()
             other.join()
-            """)
+            """))
         self.assertEqual(out.split(), ["0"] * 4)
 
 
@@ -2753,20 +2757,10 @@ class StuckTest(ScriptMixin, unittest.TestCase):
         def join(threads):
             for t in threads:
                 t.join()
-        def fork(child):
-            pid = os.fork()
-            if pid == 0:
-                status = 1
-                try:
-                    child()
-                    status = 0
-                finally:
-                    os._exit(status)
-            return os.waitpid(pid, 0)[1]
         """
 
     def run_stuck(self, code):
-        return self.run_ok(textwrap.dedent(self.PROLOGUE) + textwrap.dedent(code))
+        return self.run_ok(textwrap.dedent(self.PROLOGUE) + FORK + textwrap.dedent(code))
 
     def test_a_sleep_after_a_long_call_ends_beside_another_long_call(self):
         # Nobody waits while both are in their calls, so the monitor sleeps.

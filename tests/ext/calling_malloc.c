@@ -29,7 +29,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static __thread int inside __attribute__((tls_model("initial-exec")));
 
 static void
-call(void)
+enter(void)
 {
     static const char NEEDS[] = "a system call of malloc() needs memory\n";
     int error = errno;
@@ -44,6 +44,7 @@ call(void)
         syscall(SYS_write, 2, NEEDS, sizeof(NEEDS) - 1);
         _exit(3);
     }
+    pthread_mutex_lock(&lock);
     inside = 1;
     syscall(SYS_gettid);
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
@@ -68,33 +69,36 @@ call(void)
     errno = error;
 }
 
+static void
+leave(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
 void *
 malloc(size_t size)
 {
-    pthread_mutex_lock(&lock);
-    call();
+    enter();
     void *p = __libc_malloc(size);
-    pthread_mutex_unlock(&lock);
+    leave();
     return p;
 }
 
 void *
 calloc(size_t n, size_t size)
 {
-    pthread_mutex_lock(&lock);
-    call();
+    enter();
     void *p = __libc_calloc(n, size);
-    pthread_mutex_unlock(&lock);
+    leave();
     return p;
 }
 
 void *
 realloc(void *old, size_t size)
 {
-    pthread_mutex_lock(&lock);
-    call();
+    enter();
     void *p = __libc_realloc(old, size);
-    pthread_mutex_unlock(&lock);
+    leave();
     return p;
 }
 
@@ -102,9 +106,8 @@ void
 free(void *p)
 {
     if (p != NULL) {
-        pthread_mutex_lock(&lock);
-        call();
+        enter();
         __libc_free(p);
-        pthread_mutex_unlock(&lock);
+        leave();
     }
 }
