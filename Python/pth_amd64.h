@@ -10,7 +10,7 @@
 #define HWCAP2_FSGSBASE (1 << 1)
 
 // 0: by system call.
-__attribute__((used, visibility("hidden"))) int _PyPth_fsgsbase;
+extern int _PyPth_fsgsbase __attribute__((visibility("hidden")));
 
 static inline void
 _PyPth_InitMachine(void)
@@ -157,6 +157,10 @@ _PyPth_IsParked(const ucontext_t *context)
 }
 
 #define RSEQ_SIGNATURE 0x53053053         // <bits/rseq.h>
+
+#ifdef PTH_MACHINE_CODE
+
+__attribute__((used)) int _PyPth_fsgsbase;
 
 #define STR_(x) #x
 #define STR(x) STR_(x)
@@ -319,3 +323,5 @@ _PyPth_Frame(void *top, void (*entry)(void))
 #undef RESTORE
 #undef SET_TP
 #undef WAKE
+
+#endif  // PTH_MACHINE_CODE

@@ -89,6 +89,8 @@ _PyPth_IsParked(const ucontext_t *context)
 
 #define RSEQ_SIGNATURE 0xd428bc00         // <bits/rseq.h>
 
+#ifdef PTH_MACHINE_CODE
+
 #define STR_(x) #x
 #define STR(x) STR_(x)
 
@@ -238,3 +240,5 @@ _PyPth_Frame(void *top, void (*entry)(void))
 #undef SAVE
 #undef RESTORE
 #undef WAKE
+
+#endif  // PTH_MACHINE_CODE

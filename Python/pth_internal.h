@@ -71,7 +71,7 @@ typedef enum {
 
 // One record a Python thread.  See the table of states in docs/design.md.
 typedef struct _PyPth_thread {
-    /* Kernel threads (pth_takeover.c) */
+    /* Kernel threads (pth_kernel.c, pth_takeover.c, pth_guests.c) */
     _PyPth_kernel k;              // its own
     void *tp;                     // its thread pointer
     struct _PyPth_thread *lends_tp;       // k.tp is that thread's
@@ -146,7 +146,7 @@ typedef struct _PyPth_thread {
     struct _PyPth_thread *await_next, *await_prev;  // awaiting, not suspended
     unsigned int signals_seen;    // signals that have ended a wait
 
-    /* How long its calls without the GIL take (pth_takeover.c) */
+    /* How long its calls without the GIL take (pth_gil.c) */
     char nogil;                   // has dropped the GIL
     struct _gil_runtime_state *gil;       // that it has taken last
     char parks;                   // drops the GIL to wait for a lock, for no call
@@ -230,7 +230,7 @@ _PyPth_InHandler(void)
     return !left;
 }
 
-/* pth_takeover.c */
+/* pth_lock.c */
 
 // What the lock holds (_PyPth_lock): the thread that runs on the carrier,
 // outside of the backend, _PyPth_BUSY, or one of these.  What it will hold
@@ -239,18 +239,111 @@ _PyPth_InHandler(void)
 #define _PyPth_IDLE ((_PyPth_thread *)2)  // the carrier waits in the kernel, or is
                                           // on its way
 #define _PyPth_VACANT ((_PyPth_thread *)3)        // there is no carrier
-extern _PyPth_thread *_PyPth_current;     // the current thread of Pth
-extern _PyPth_thread *_PyPth_carrier;     // whose kernel thread carries
-
-// Nobody sleeps who waits for the lock.
+// Lock it unless that takes more than so many tries.  Return true if it is locked;
+// _PyPth_inside is as it was.
+extern int _PyPth_LockSoon(int tries);
+// Wake one who sleeps for it.
+extern void _PyPth_WakeSleeper(void);
+// Nobody does.
 extern void _PyPth_ForgetSleepers(void);
-
+// Is that a futex by which somebody waits for it?
+extern int _PyPth_IsLockWait(unsigned long address);
+// Park the kernel thread, and unlock the backend as soon as the stack is free.  If
+// there is a `wake`, that one has to see that who sleeps for the lock is woken.
+extern void _PyPth_ParkUnlocked(void **save, _PyPth_kernel *k, _PyPth_kernel *wake);
 // Does the caller, who has locked the backend, run on the carrier?
 static inline int
 _PyPth_IsCurrent(void)
 {
     return _PyPth_self != NULL && _PyPth_after == _PyPth_self;
 }
+
+/* pth_kernel.c */
+
+// syscall() of the C library, which a program calls by way of ours.
+extern long (*_PyPth_Sys)(long number, ...);
+extern long _PyPth_Futex(int *word, int op, int value,
+                         const struct timespec *timeout);
+extern void _PyPth_WakeKernel(_PyPth_kernel *k);
+// A file of proc(5), as a string of less than `size` bytes; "" if there is none.
+extern void _PyPth_ReadProc(const char *name, char *buf, size_t size);
+// What the kernel says of a kernel thread: the file `what` of its directory there.
+extern void _PyPth_ReadTask(pid_t tid, const char *what, char *buf,
+                            size_t size);
+// A number of its file `status`, behind `field` ("\nName:").  Return 0, or -1 if there
+// is none.
+extern int _PyPth_ReadStatus(pid_t tid, const char *field, int base, uint64_t *value);
+// A clock for short times.
+extern uint64_t _PyPth_ReadTicks(void);
+// Give the calling kernel thread a record: for the thread that initializes
+// Python.
+extern void _PyPth_InitKernel(_PyPth_thread *self);
+// The calling kernel thread has no restartable sequences from now on.
+extern void _PyPth_LeaveRseq(void);
+// The calling kernel thread is that of the record from now on.  The one before was the
+// parent's in the child of a fork: told to carry, say, or sent away.
+extern void _PyPth_TakeNewKernel(_PyPth_thread *self);
+// Whoever had the thread pointer, or whose the thread had, was the parent's.
+extern void _PyPth_TakeOwnTP(_PyPth_thread *thread);
+// Make the mask and the alternate stack of the kernel thread those of the
+// thread that runs on it.
+extern void _PyPth_SetKernelMask(_PyPth_thread *kernel, uint64_t mask);
+extern void _PyPth_SetAltstack(_PyPth_thread *kernel, _PyPth_thread *thread);
+// In a signal handler: the kernel thread that returns from it keeps its alternate
+// stack.  sigreturn(2) would give it that of the one where the handler began.
+extern void _PyPth_KeepAltstack(ucontext_t *context);
+// Who has run on it is about to leave it.
+extern void _PyPth_LeaveAltstack(_PyPth_thread *kernel);
+// The kernel thread of the caller is about to be parked.
+extern void _PyPth_QuietKernel(_PyPth_thread *kernel);
+// The calling thread has come to the kernel thread `on`, which was parked.
+extern void _PyPth_AtHome(_PyPth_thread *self, _PyPth_thread *on);
+// The C library has set its handler for setuid() and its kin, as it does when it
+// creates the first thread.
+extern void _PyPth_WrapSetxid(void);
+// Memory, all zero, or NULL and errno.  With the backend locked it is got here, and
+// neither malloc() nor free() is called: an allocator may make system calls, and
+// those be ours that lock the backend, with locks of its own.
+extern void *_PyPth_Map(size_t size);
+// The top of a stack for a kernel thread to park on, for ever, or NULL.  Locked.
+extern void *_PyPth_NewPark(void);
+// A stack for a thread's stub, or NULL.  Locked.
+#define PTH_STUB_SIZE ((size_t)65472)
+extern char *_PyPth_NewStub(void);
+extern void _PyPth_FreeStub(char *stack);
+
+/* pth_guests.c */
+
+// The thread on the kernel thread is not that one's own: what it waits in is to be
+// noted.
+extern void _PyPth_WatchGuest(_PyPth_thread *kernel);
+// There are threads that have come to another one's kernel thread: note what they
+// wait in there.  Locked.
+extern int _PyPth_new_guests;
+extern void _PyPth_NoteGuests(void);
+// The current thread is in a call without the GIL since the last look.
+extern void _PyPth_NoteCurrent(void);
+// In the child of a fork.
+extern void _PyPth_ForgetGuests(void);
+// Who runs on this kernel thread, and `computes` or makes a call, is to go on on
+// another one.
+extern void _PyPth_SendAway(_PyPth_thread *kernel, int computes);
+// Send away who runs on the kernel threads that their own threads wait for.
+extern void _PyPth_FreeWanted(void);
+// In the handler of the signal that does so: the calling thread leaves the kernel
+// thread unless it is needed no more.
+extern void _PyPth_Expelled(_PyPth_thread *kernel, ucontext_t *context);
+// In a signal handler that has interrupted the calling thread inside of the backend:
+// have it leave another one's kernel thread, and get the signals that were deferred,
+// when it is not inside any more.
+extern void _PyPth_Postpone(void);
+// In one: end the call that the main thread is about to make.
+extern void _PyPth_EndCall(ucontext_t *context);
+
+/* pth_takeover.c */
+
+extern _PyPth_thread *_PyPth_current;     // the current thread of Pth
+extern _PyPth_thread *_PyPth_carrier;     // whose kernel thread carries
 
 // That the thread is in one of the states that it may be in.  Locked.
 #ifndef NDEBUG
@@ -304,22 +397,11 @@ extern void _PyPth_BeforeLongCall(void);
 // The same for another one, by the monitor.  Return 0, or -1 if nobody can
 // take over, and the backend is still locked.
 extern int _PyPth_TakeOver(void);
-// There are threads that have come to another one's kernel thread: note what they
-// wait in there.  Locked.
-extern int _PyPth_new_guests;
-extern void _PyPth_NoteGuests(void);
-// The current thread is in a call without the GIL since the last look.
-extern void _PyPth_NoteCurrent(void);
 // The kernel thread of the caller has come to a thread that Pth has chosen.
 extern void _PyPth_Arrived(_PyPth_thread *self);
 // Make the thread run on the kernel thread that calls this, which is on a
 // stack of its own.
 extern void PTH_LEAVES _PyPth_RunOn(_PyPth_thread *thread);
-// Give the calling kernel thread a record: for the thread that initializes
-// Python.
-extern void _PyPth_InitKernel(_PyPth_thread *self);
-// The calling kernel thread has no restartable sequences from now on.
-extern void _PyPth_LeaveRseq(void);
 // A thread that waits in the kernel for all others can go on, or has to look
 // again: end that wait.  Async-signal-safe.
 extern void _PyPth_KickIdle(void);
@@ -328,10 +410,6 @@ extern void _PyPth_KickIdle(void);
 extern void _PyPth_TellCarrier(void);
 extern void _PyPth_BeginIdle(void);
 extern void _PyPth_FinishIdle(void);
-// In a signal handler that has interrupted the calling thread inside of the backend:
-// have it leave another one's kernel thread, and get the signals that were deferred,
-// when it is not inside any more.
-extern void _PyPth_Postpone(void);
 // Wait a moment for a kernel thread that has just been started, without a call
 // that waits.
 extern void _PyPth_AwaitArrivals(void);
@@ -356,6 +434,11 @@ _PyPth_KernelOf(_PyPth_thread *thread)
 // interrupts it: it leaves the first kernel thread, whose own thread may want
 // that back.
 extern void _PyPth_LeaveFirst(void);
+// In a signal handler, locked: the calling thread goes on on another kernel thread if
+// `kernel`, which lets through all but `mask` then, is not for it.  Return true if it
+// has.  It is not locked any more.
+extern int _PyPth_LeaveKernel(_PyPth_thread *self, _PyPth_thread *kernel,
+                              uint64_t mask);
 // In a signal handler.  Return true if it interrupted the first kernel thread
 // where that is parked: it may run there.  Nobody else comes to that kernel
 // thread until _PyPth_EndHandler().
@@ -367,43 +450,10 @@ extern void _PyPth_EndHandler(void);
 // `target`: what _PyPth_GetOriginalInfo() has returned.
 extern int _PyPth_IsForFirst(int signum, const siginfo_t *info,
                              _PyPth_thread *target, ucontext_t *context);
-// Send away who runs on the kernel threads that their own threads wait for.
-extern void _PyPth_FreeWanted(void);
-// Make the mask and the alternate stack of the kernel thread those of the
-// thread that runs on it.
-extern void _PyPth_SetKernelMask(_PyPth_thread *kernel, uint64_t mask);
-extern void _PyPth_SetAltstack(_PyPth_thread *kernel, _PyPth_thread *thread);
-// In a signal handler: the kernel thread that returns from it keeps its alternate
-// stack.  sigreturn(2) would give it that of the one where the handler began.
-extern void _PyPth_KeepAltstack(ucontext_t *context);
-// Memory, all zero, or NULL and errno.  With the backend locked it is got here, and
-// neither malloc() nor free() is called: an allocator may make system calls, and
-// those be ours that lock the backend, with locks of its own.
-extern void *_PyPth_Map(size_t size);
-// The top of a stack for a kernel thread to park on, for ever, or NULL.  Locked.
-extern void *_PyPth_NewPark(void);
-// A stack for a thread's stub, of `size` bytes, or NULL.
-extern char *_PyPth_NewStub(size_t *size);
-extern void _PyPth_FreeStub(char *stack);
 // In the child of a fork, where `self` runs.
 extern void _PyPth_ForgetKernels(_PyPth_thread *self);
 // In that of a thread that Pth does not schedule.
 extern void _PyPth_ForgetCarrier(void);
-// syscall() of the C library, which a program calls by way of ours.
-extern long (*_PyPth_Sys)(long number, ...);
-extern long _PyPth_Futex(int *word, int op, int value,
-                         const struct timespec *timeout);
-extern void _PyPth_WakeKernel(_PyPth_kernel *k);
-// A file of proc(5), as a string of less than `size` bytes; "" if there is none.
-extern void _PyPth_ReadProc(const char *name, char *buf, size_t size);
-// What the kernel says of a kernel thread: the file `what` of its directory there.
-extern void _PyPth_ReadTask(pid_t tid, const char *what, char *buf,
-                            size_t size);
-// A number of its file `status`, behind `field` ("\nName:").  Return 0, or -1 if there
-// is none.
-extern int _PyPth_ReadStatus(pid_t tid, const char *field, int base, uint64_t *value);
-// A clock for short times.
-extern uint64_t _PyPth_ReadTicks(void);
 
 /* pth_thread.c */
 
@@ -480,6 +530,16 @@ extern void _PyPth_LookForGo(void);
 
 /* pth_wait.c */
 
+// In the child of a fork those of the parent wait no more.
+static inline void
+_PyPth_CheckQueue(_PyPth_queue *queue)
+{
+    if (queue->generation != _PyPth_generation) {
+        queue->head = queue->tail = NULL;
+        queue->generation = _PyPth_generation;
+    }
+}
+
 static inline int
 _PyPth_IsBlocked(_PyPth_thread *thread)
 {
@@ -507,6 +567,10 @@ extern int _PyPth_ReserveTimers(int nthreads);
 extern PyTime_t _PyPth_FirstDeadline(void);
 // Somebody can run.
 extern int _PyPth_AnyReady(void);
+// Somebody waits for a descriptor or a deadline.
+extern int _PyPth_SomeoneWaits(void);
+// The calling thread, or NULL, waits on its kernel thread, not in Pth.
+extern int _PyPth_WaitsInKernel(_PyPth_thread *self);
 // A thread whose slice has ended could go on.
 extern int _PyPth_SomeoneComputes(void);
 // Others than the current thread have woken one that does not compute since the last
@@ -540,6 +604,21 @@ _PyPth_FromTimespec(const struct timespec *ts)
     return (PyTime_t)ts->tv_sec * 1000000000 + ts->tv_nsec;
 }
 
+// The current thread, which has no GIL, lets others run, as its slice has ended, or it
+// shall look.
+extern void _PyPth_EndSlice(_PyPth_thread *self);
+extern volatile int _PyPth_slice_expired;
+#define _PyPth_LOOK 2                     // it shall only look
+extern unsigned long _PyPth_slices;       // how many have ended
+// Hand over to another thread, which does not compute with `urgent_alone`, and come
+// back in turn.  Return false if there is none.
+extern int _PyPth_RunOthers(_PyPth_thread *self, int urgent_alone);
+
+// The calling thread, which is out, comes in when it is its turn.
+extern void _PyPth_TakeTurn(_PyPth_thread *self);
+
+/* pth_gil.c */
+
 // For the monitor, which has locked the backend.  Ask those who have held a
 // GIL for a slice while others wait for it.  Return the shortest of their slices,
 // or 0 if no GIL is waited for.
@@ -554,8 +633,6 @@ extern int _PyPth_HasOtherGIL(_PyPth_thread *thread);
 // The current thread has used up its slice, or shall look for others that have
 // just been woken.
 extern void _PyPth_EndSliceOf(_PyPth_thread *thread, int only_look);
-extern volatile int _PyPth_slice_expired;
-extern unsigned long _PyPth_slices;       // how many have ended
 // What _PyPth_Ticks() counts in a microsecond.
 extern uint64_t _PyPth_us_ticks;
 // See _PyPth_GILDropped().
@@ -566,9 +643,8 @@ extern int _PyPth_IsInLongCall(_PyPth_thread *thread);
 extern void _PyPth_BeginCalls(_PyPth_thread *self);
 // The call that it is in is a long one, in which it computes or `blocks`.
 extern void _PyPth_CallIsLong(_PyPth_thread *thread, int blocks);
-
-// The calling thread, which is out, comes in when it is its turn.
-extern void _PyPth_TakeTurn(_PyPth_thread *self);
+// In the child of a fork.
+extern void _PyPth_ForgetGILs(void);
 
 /* thread_pth.h */
 
@@ -665,8 +741,6 @@ extern void _PyPth_SendSignal(pid_t tid, _PyPth_thread *kernel);
 extern void _PyPth_Kicked(void);
 // Does the kernel thread wait in the kernel for all, and is not to any more?
 extern int _PyPth_IsKicked(pid_t tid);
-extern void _PyPth_EndCall(ucontext_t *context);
-extern void _PyPth_Expelled(_PyPth_thread *kernel, ucontext_t *context);
 // The mask of the kernel thread, which lets the backend's signal through.
 extern uint64_t _PyPth_GetSignalMask(void);
 // That of the first one, when another one starts the first thread.

@@ -20,6 +20,8 @@
 #include <sys/syscall.h>
 #include <time.h>                 // timer_create()
 
+_Py_thread_local char _PyPth_vforked;
+
 
 /* What the caller's own kernel thread has to make */
 

@@ -1,5 +1,4 @@
-// GNU Pth backend: what depends on the machine.  Included by pth_takeover.c
-// alone.
+// GNU Pth backend: what depends on the machine.
 //
 // A port is one header like pth_amd64.h.  It defines
 //   _PyPth_InitMachine()         called once, before the others
@@ -15,11 +14,10 @@
 //   RSEQ_SIGNATURE               for rseq(2)
 //   _PyPth_Frame(top, entry)     a context that calls `entry` on the stack
 //                                that ends at `top`
-// and, written out in assembler, because no stack may be used in between,
-// _PyPth_Switch() and _PyPth_Park().
-//
-// It also defines vfork(2), which tells _PyPth_BeforeVfork() and, when it
-// returns, twice, _PyPth_AfterVfork() of it.
+// and, where PTH_MACHINE_CODE is defined, which one file does, what is written out in
+// assembler: _PyPth_Switch() and _PyPth_Park(), because no stack may be used in
+// between, and vfork(2), which tells _PyPth_BeforeVfork() and, when it returns, twice,
+// _PyPth_AfterVfork() of it.
 //
 // A context is what a function of the ABI has to preserve, pushed onto the
 // stack, and known by the stack pointer behind it.

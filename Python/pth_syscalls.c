@@ -29,6 +29,8 @@
 #include <sys/resource.h>         // getrlimit()
 #include <sys/select.h>
 
+_Py_thread_local char *_PyPth_handler;
+
 int _PyPth_pipe_for_init[2] = {-1, -1};
 static int pth_pipe = -1;         // the reading end of Pth's own pipe
 

@@ -1,4 +1,4 @@
-// GNU Pth backend: kernel threads.
+// GNU Pth backend: who carries.
 //
 // Each Python thread has a kernel thread of its own, which pthread_create()
 // has made.  A thread is either
@@ -34,496 +34,23 @@
 // same is done for a thread that ends while another one is on its own.
 
 #include "pth_internal.h"
+#define PTH_MACHINE_CODE          // it has to be in one of the files that include it
 #include "pth_machine.h"
-#include "pycore_runtime.h"       // _PyRuntime.main_thread
 
-#include <fcntl.h>                // O_RDONLY
-#include <linux/futex.h>
 #include <sched.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>         // RUSAGE_THREAD
-#include <ucontext.h>
-#include <unistd.h>
 #ifdef _Py_ADDRESS_SANITIZER
 #  include <sanitizer/asan_interface.h>
 #endif
 
-_Py_thread_local _PyPth_thread *_PyPth_self;
-_Py_thread_local char _PyPth_inside;
-_Py_thread_local char *_PyPth_handler;
-_Py_thread_local char _PyPth_vforked;
-
-_PyPth_thread *_PyPth_lock = &_PyPth_main;
-_PyPth_thread *_PyPth_after = &_PyPth_main;
 _PyPth_thread *_PyPth_current = &_PyPth_main;
 _PyPth_thread *_PyPth_carrier = &_PyPth_main;
 _PyPth_thread *_PyPth_first = &_PyPth_main;
-unsigned long _PyPth_entries = 0;
 
 int _PyPth_lends = 0;
 
 
-/* The lock */
-
-// Lock it unless somebody else has.  Return true if it is locked.
-static inline int
-lock_at_once(void)
-{
-    _PyPth_thread *held = _Py_atomic_load_ptr_relaxed(&_PyPth_lock);
-    if (held != _PyPth_BUSY
-        && _Py_atomic_compare_exchange_ptr(&_PyPth_lock, &held, _PyPth_BUSY))
-    {
-        _PyPth_after = held;
-        return 1;
-    }
-    return 0;
-}
-
-// Lock it unless that takes more than so many tries.  The same.
-static inline int
-lock_soon(int tries)
-{
-    for (; tries > 0; tries--) {
-        if (lock_at_once()) {
-            return 1;
-        }
-        _PyPth_Pause();
-    }
-    return 0;
-}
-
-// Who finds it locked for longer sleeps, and these are woken one at a time.
-// Thousands that look again and again, as when as many threads end at once, would
-// leave no time to the one that has it.
-#define MAX_YIELDING 4
-
-int _PyPth_lock_sleepers = 0;
-static int lock_waiters = 0;      // these, and those that will sleep
-static _PyPth_kernel bell;        // its `go` is what they wait for
-static int lock_woken = 0;        // one was woken, and has not looked yet
-// Who locks it again at once, and has it locked for most of the time, leaves it to
-// nobody else: neither to one that was woken, nor to one that looks when the kernel
-// has just taken the processor from the first.  So who has waited for longer than
-// this says so, and whoever unlocks it waits for that, but not forever (as Go's
-// sync.Mutex does, src/internal/sync/mutex.go).
-#define STARVES_NS 1000000
-#define LEAVES_NS 10000000
-static int lock_starves = 0;      // a futex: somebody does
-
-static void
-wake_sleeper(void)
-{
-    if (!_Py_atomic_exchange_int(&lock_woken, 1)) {
-        _PyPth_WakeKernel(&bell);
-    }
-}
-
-void __attribute__((noinline))
-_PyPth_WakeForLock(void)
-{
-    wake_sleeper();
-    if (_Py_atomic_load_int_relaxed(&lock_starves)) {
-        struct timespec timeout = {0, LEAVES_NS};
-        (void)_PyPth_Futex(&lock_starves, FUTEX_WAIT_PRIVATE, 1, &timeout);
-    }
-}
-
-void
-_PyPth_ForgetSleepers(void)
-{
-    _PyPth_lock_sleepers = lock_waiters = lock_woken = lock_starves = 0;
-}
-
-// Sleep until somebody unlocks it, for the first time or again.  Return true if it
-// is locked after all.
-static int
-sleep_for_lock(int again)
-{
-    int sleepers = _Py_atomic_load_int_relaxed(&_PyPth_lock_sleepers);
-    // In this order: whoever unlocks it from now on sets both.
-    _Py_atomic_store_int(&lock_woken, 0);
-    _Py_atomic_store_int(&bell.go, 0);
-    _Py_atomic_fence_seq_cst();
-    if (lock_at_once()) {
-        return 1;
-    }
-    // Who unlocks it may have looked for sleepers just before, so the first time
-    // is short.  After that none is missed, but the kernel may have taken the
-    // processor from who has it, for as long as it likes.
-    struct timespec timeout = {0, 50000 * Py_MIN(sleepers, 10000)};
-    if (again) {
-        timeout.tv_nsec = LEAVES_NS * Py_MIN(sleepers, 99);
-    }
-    (void)_PyPth_Futex(&bell.go, FUTEX_WAIT_PRIVATE, 0, &timeout);
-    _Py_atomic_store_int(&lock_woken, 0);
-    return 0;
-}
-
-void __attribute__((noinline))
-_PyPth_LockSlowly(void)
-{
-    if (lock_soon(100)) {
-        return;
-    }
-    // Who has it may wait for this processor.  But a real-time thread yields to
-    // its like only (sched(7)).
-    int waiters = _Py_atomic_add_int(&lock_waiters, 1);
-    int yields = waiters < MAX_YIELDING ? 900 : 1;
-    int starves = 0, sleeps = 0;
-    PyTime_t since = _PyPth_Now();
-    while (!lock_at_once()) {
-        if (_PyPth_Now() - since > STARVES_NS) {
-            starves = 1;
-            yields = 0;
-            _Py_atomic_store_int(&lock_starves, 1);
-        }
-        if (yields > 0) {
-            yields--;
-            (void)_PyPth_Sys(SYS_sched_yield);
-        }
-        else {
-            if (sleeps == 0) {
-                (void)_Py_atomic_add_int(&_PyPth_lock_sleepers, 1);
-            }
-            if (sleep_for_lock(sleeps++)) {
-                break;
-            }
-        }
-    }
-    if (sleeps > 0) {
-        (void)_Py_atomic_add_int(&_PyPth_lock_sleepers, -1);
-    }
-    (void)_Py_atomic_add_int(&lock_waiters, -1);
-    if (starves) {
-        _Py_atomic_store_int(&lock_starves, 0);
-        (void)_PyPth_Futex(&lock_starves, FUTEX_WAKE_PRIVATE, INT_MAX, NULL);
-    }
-}
-
-// Park the kernel thread, and unlock the backend as soon as the stack is free.  If
-// there is a `wake`, that one has to see that who sleeps for the lock is woken.
-static void
-park_unlocked(void **save, _PyPth_kernel *k, _PyPth_kernel *wake)
-{
-    if (wake == NULL && _Py_atomic_load_int_relaxed(&_PyPth_lock_sleepers) > 0) {
-        wake = &bell;
-    }
-    _PyPth_Park(save, k, wake, &_PyPth_lock, _PyPth_after);
-}
-
-// Lock the backend unless somebody else has it for longer.  Return true if it
-// is locked.
-static int
-try_lock(void)
-{
-    _PyPth_inside = 1;
-    if (lock_soon(1000)) {
-        return 1;
-    }
-    _PyPth_inside = 0;
-    return 0;
-}
-
-
-/* Kernel threads */
-
-long
-_PyPth_Futex(int *word, int op, int value, const struct timespec *timeout)
-{
-    int err = errno;
-    long result = _PyPth_Sys(SYS_futex, word, op, value, timeout, NULL, 0);
-    if (result < 0) {
-        result = -errno;
-        errno = err;
-    }
-    return result;
-}
-
-void
-_PyPth_WakeKernel(_PyPth_kernel *k)
-{
-    _Py_atomic_store_int_release(&k->go, 1);
-    (void)_PyPth_Futex(&k->go, FUTEX_WAKE_PRIVATE, 1, NULL);
-}
-
-void
-_PyPth_ReadProc(const char *name, char *buf, size_t size)
-{
-    ssize_t n = 0;
-    int fd = (int)_PyPth_Sys(SYS_openat, AT_FDCWD, name, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        n = _PyPth_Sys(SYS_read, fd, buf, size - 1);
-        (void)_PyPth_Sys(SYS_close, fd);
-    }
-    buf[n > 0 ? n : 0] = '\0';
-}
-
-void
-_PyPth_ReadTask(pid_t tid, const char *what, char *buf, size_t size)
-{
-    char name[64];
-    (void)snprintf(name, sizeof(name), "/proc/self/task/%d/%s", (int)tid,
-                   what);
-    _PyPth_ReadProc(name, buf, size);
-}
-
-int
-_PyPth_ReadStatus(pid_t tid, const char *field, int base, uint64_t *value)
-{
-    char status[4096];
-    _PyPth_ReadTask(tid, "status", status, sizeof(status));
-    const char *line = strstr(status, field);
-    if (line == NULL) {
-        return -1;
-    }
-    *value = strtoull(line + strlen(field), NULL, base);
-    return 0;
-}
-
-uint64_t
-_PyPth_ReadTicks(void)
-{
-    return _PyPth_Ticks();
-}
-
-// Restartable sequences (rseq(2)): the kernel writes to the area of the thread
-// that a kernel thread began with, whichever it runs.  So there are none: the C
-// library, and allocators, then ask for the processor in other ways.
-extern const ptrdiff_t __rseq_offset __attribute__((weak));
-extern const unsigned int __rseq_size __attribute__((weak));
-
-void
-_PyPth_LeaveRseq(void)
-{
-#ifdef SYS_rseq
-    if (&__rseq_size != NULL && __rseq_size != 0) {
-        int err = errno;
-        char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
-        // 1: RSEQ_FLAG_UNREGISTER.  32: what the C library has registered, or
-        // what the kernel knows if that is more.
-        if (_PyPth_Sys(SYS_rseq, area, 32, 1, RSEQ_SIGNATURE) != 0) {
-            (void)_PyPth_Sys(SYS_rseq, area, __rseq_size, 1, RSEQ_SIGNATURE);
-        }
-        errno = err;
-    }
-#endif
-}
-
-// Whoever had it, or whose it had, is the parent's in the child of a fork.
-static void
-take_own_tp(_PyPth_thread *thread)
-{
-    thread->k.tp = thread->tp;
-    thread->lends_tp = thread->tp_with = thread;
-}
-
-// The calling kernel thread is that of the record from now on.  The one before was the
-// parent's in the child of a fork: told to carry, say, or sent away.
-static void
-take_new_kernel(_PyPth_thread *self)
-{
-    take_own_tp(self);
-    self->tid = (pid_t)_PyPth_Sys(SYS_gettid);
-    self->k.go = 0;
-    self->sent_away = NULL;
-    self->counts_for = self;
-    self->given = 0;
-    self->owes = 0;
-}
-
-void
-_PyPth_InitKernel(_PyPth_thread *self)
-{
-    self->tp = __builtin_thread_pointer();
-    take_new_kernel(self);
-    self->pthread = pthread_self();
-    self->timer = -1;
-    self->kmask = self->sigmask = _PyPth_GetSignalMask();
-    self->has_altstack = 0;
-    self->alt_owner = NULL;
-    self->ran = self;
-    _PyPth_self = self;
-}
-
-void
-_PyPth_SetKernelMask(_PyPth_thread *kernel, uint64_t mask)
-{
-    if (kernel->kmask != mask) {
-        kernel->kmask = mask;
-        (void)_PyPth_Sys(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL,
-                         sizeof(mask));
-    }
-}
-
-// Where Go may have changed it: what it is for the thread that has run there.
-static void
-ask_for_altstack(_PyPth_thread *kernel)
-{
-    _PyPth_thread *thread = kernel->ran;
-    stack_t now;
-    if (_PyPth_sys_sigaltstack(NULL, &now) == 0) {
-        now.ss_flags &= ~SS_ONSTACK;
-        thread->has_altstack = !(now.ss_flags & SS_DISABLE);
-        thread->altstack = now;
-        kernel->alt_owner = thread->has_altstack ? thread : NULL;
-    }
-}
-
-void
-_PyPth_SetAltstack(_PyPth_thread *kernel, _PyPth_thread *thread)
-{
-    if (_PyPth_has_go && kernel->ran != NULL) {
-        ask_for_altstack(kernel);
-    }
-    kernel->ran = thread;
-    // Where the thread has none, that of the kernel thread's own stays: it
-    // costs no call then to run others in between.  But Go would take it for the
-    // thread's.
-    _PyPth_thread *owner = NULL;
-    if (thread != NULL && thread->has_altstack) {
-        owner = thread;
-    }
-    else if (kernel->has_altstack && !_PyPth_has_go) {
-        owner = kernel;
-    }
-    stack_t none = {.ss_flags = SS_DISABLE};
-    if (kernel->alt_owner != owner
-        && _PyPth_sys_sigaltstack(owner != NULL ? &owner->altstack : &none,
-                                  NULL) == 0)
-    {
-        kernel->alt_owner = owner;
-    }
-}
-
-void
-_PyPth_KeepAltstack(ucontext_t *context)
-{
-    // It takes no notice of one that is not valid (Linux, kernel/signal.c,
-    // restore_altstack()).  SS_AUTODISARM: the kernel thread has none meanwhile.
-    if (!((unsigned int)context->uc_stack.ss_flags & (1U << 31))) {
-        context->uc_stack.ss_flags = SS_ONSTACK | SS_DISABLE;
-    }
-}
-
-// Who has run on it is about to leave it.
-static void
-leave_altstack(_PyPth_thread *kernel)
-{
-    // Its own thread may be using its one elsewhere, but for the first.
-    _PyPth_SetAltstack(kernel, kernel == _PyPth_first ? kernel : NULL);
-    kernel->ran = NULL;
-}
-
-// The kernel thread of the caller is about to be parked.  The first one goes
-// on to take the signals of the process for its thread.  The others take none
-// but PTH_SIGSETXID.
-static void
-quiet_kernel(_PyPth_thread *kernel)
-{
-    if (kernel == _PyPth_first) {
-        _PyPth_SetKernelMask(kernel, kernel->sigmask);
-    }
-    else {
-        _PyPth_SetKernelMask(kernel, ~PTH_SIGNAL_BIT(PTH_SIGSETXID));
-    }
-    leave_altstack(kernel);
-}
-
-// The calling thread has come to the kernel thread `on`, which was parked.
-static void
-at_home(_PyPth_thread *self, _PyPth_thread *on)
-{
-    // In this order: what the mask lets through may come at once.
-    _PyPth_SetAltstack(on, self);
-    _PyPth_SetKernelMask(on, self->sigmask);
-}
-
-
-/* Memory, stacks for stubs, and those to park on */
-
-void *
-_PyPth_Map(size_t size)
-{
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return memory != MAP_FAILED ? memory : NULL;
-}
-
-#define STUB_SIZE ((size_t)64 << 10)
-
-typedef struct stub_stack {
-    struct stub_stack *next;
-} stub_stack;
-
-static stub_stack *stubs;
-
-// At the top of it, which is never unmapped: Pth looks at the lowest word of a
-// stack as long as the thread lives that has begun there.
-static inline stub_stack *
-link_of(char *stack)
-{
-    return (stub_stack *)(stack + STUB_SIZE) - 1;
-}
-
-static char *
-new_stub(void)
-{
-    if (stubs != NULL) {
-        char *stack = (char *)(stubs + 1) - STUB_SIZE;
-        stubs = stubs->next;
-        return stack;
-    }
-    size_t guard = (size_t)sysconf(_SC_PAGESIZE);
-    char *base = mmap(NULL, STUB_SIZE + guard, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    if (base == MAP_FAILED) {
-        return NULL;
-    }
-    (void)mprotect(base, guard, PROT_NONE);
-    return base + guard;
-}
-
-void
-_PyPth_FreeStub(char *stack)
-{
-    stub_stack *link = link_of(stack);
-    link->next = stubs;
-    stubs = link;
-}
-
-char *
-_PyPth_NewStub(size_t *size)
-{
-    *size = STUB_SIZE - 64;       // but the link
-    return new_stub();
-}
-
-// A kernel thread's stack while it is parked.  Nothing is written there but the
-// frame of a signal handler, so it takes no memory.
-#define PARKS 64
-
-void *
-_PyPth_NewPark(void)
-{
-    static char *parks;
-    static int left = 0;
-    size_t room = ((size_t)sysconf(_SC_MINSIGSTKSZ) + 2048 + 15)
-                  & ~(size_t)15;
-    if (left == 0) {
-        char *base = mmap(NULL, PARKS * room, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
-                          | MAP_STACK, -1, 0);
-        if (base == MAP_FAILED) {
-            return NULL;
-        }
-        parks = base;
-        left = PARKS;
-    }
-    left--;
-    parks += room;
-    return parks;
-}
+/* Who carries */
 
 static void run_stub(void);
 
@@ -532,13 +59,10 @@ stub_context(char *stack)
 {
 #ifdef _Py_ADDRESS_SANITIZER
     // Who was on it before has left it without a return from its functions.
-    __asan_unpoison_memory_region(stack, STUB_SIZE);
+    __asan_unpoison_memory_region(stack, PTH_STUB_SIZE);
 #endif
-    return _PyPth_Frame(stack + STUB_SIZE - 64, run_stub);
+    return _PyPth_Frame(stack + PTH_STUB_SIZE, run_stub);
 }
-
-
-/* Who carries */
 
 // The context of a carrier that nobody was there for.
 static void *vacant;
@@ -559,57 +83,6 @@ _PyPth_InitTakeover(void)
     }
     _PyPth_lends = !_PyPth_HasShadowStack();
     return 0;
-}
-
-// setuid() and its kin: the C library has each kernel thread make the system
-// call, by a signal that it knows by its thread pointer (nptl/nptl_setxid.c).
-// The handler therefore runs with the kernel thread's own one.
-
-// sigaction() of the C library refuses this number.
-static struct {
-    void (*handler)(int, siginfo_t *, void *);
-    unsigned long flags;
-    void (*restorer)(void);
-    unsigned long mask;
-} setxid_action;
-static void (*setxid_handler)(int, siginfo_t *, void *);
-static char setxid_wrapped = 0;
-
-static void
-handle_setxid(int signum, siginfo_t *info, void *context)
-{
-    void *tp = __builtin_thread_pointer(), *own = tp;
-    pid_t tid = (pid_t)_PyPth_Sys(SYS_gettid);
-    for (_PyPth_thread *t = _Py_atomic_load_ptr(&_PyPth_records);
-         t != NULL; t = t->record_next)
-    {
-        if (t->tid == tid) {
-            own = t->tp;
-            break;
-        }
-    }
-    _PyPth_SetThreadPointer(own);
-    setxid_handler(signum, info, context);
-    _PyPth_SetThreadPointer(tp);
-}
-
-// The C library sets its handler when it creates the first thread.
-static void
-wrap_setxid(void)
-{
-    if (setxid_wrapped) {
-        return;
-    }
-    setxid_wrapped = 1;
-    if (_PyPth_Sys(SYS_rt_sigaction, PTH_SIGSETXID, NULL, &setxid_action,
-                   8) == 0
-        && (setxid_action.flags & SA_SIGINFO))
-    {
-        setxid_handler = setxid_action.handler;
-        setxid_action.handler = handle_setxid;
-        (void)_PyPth_Sys(SYS_rt_sigaction, PTH_SIGSETXID, &setxid_action,
-                         NULL, 8);
-    }
 }
 
 char _PyPth_all_alone = 0;
@@ -646,7 +119,6 @@ _PyPth_ToOwnKernel(int stay)
     _PyPth_Unlock();
 }
 
-
 static void *
 run_spare(void *Py_UNUSED(arg))
 {
@@ -661,8 +133,8 @@ run_spare(void *Py_UNUSED(arg))
     _PyPth_Lock();
     spare.sigmask = _PyPth_first->sigmask;
     spare.place = PTH_AWAITING;
-    quiet_kernel(&spare);
-    park_unlocked(&scrap, &spare.k, NULL);
+    _PyPth_QuietKernel(&spare);
+    _PyPth_ParkUnlocked(&scrap, &spare.k, NULL);
     Py_UNREACHABLE();
 }
 
@@ -674,7 +146,7 @@ _PyPth_StartSpare(void)
             return -1;
         }
         has_spare = 1;
-        wrap_setxid();
+        _PyPth_WrapSetxid();
     }
     return 0;
 }
@@ -796,36 +268,6 @@ keep_first_tp(_PyPth_thread *kernel)
     }
 }
 
-// Kernel threads that another one's thread has come to: what it waits in is to be
-// noted, see "Timed calls".
-#define MAX_GUESTS 256
-#define GUEST_LOOKS 4             // as long as it waits in something else
-#define MAX_LOOKS 64              // between two times that it is asked
-#define MAX_ASKED 16              // in a look: /proc takes some time
-
-static _PyPth_thread *guests[MAX_GUESTS];
-int _PyPth_new_guests = 0;
-
-static void
-watch_guest(_PyPth_thread *kernel)
-{
-    static unsigned int next = 0;
-    if (kernel->sent_away == NULL) {
-        // The handler reads it.
-        kernel->waits_since = 0;
-    }
-    if (kernel->looks == 0) {
-        _PyPth_thread **slot = &guests[next++ % MAX_GUESTS];
-        if (*slot != NULL) {
-            // Too many at once: it may wait for longer.
-            (*slot)->looks = 0;
-        }
-        *slot = kernel;
-    }
-    kernel->looks = 1;
-    _PyPth_new_guests = 1;
-}
-
 // From now on the kernel thread uses its processor time for `thread`.
 static inline void
 count_for(_PyPth_thread *kernel, _PyPth_thread *thread)
@@ -847,7 +289,7 @@ set_on(_PyPth_thread *thread, _PyPth_thread *on)
     give_tp(on, thread);
     count_for(on, thread);
     if (on != thread) {
-        watch_guest(on);
+        _PyPth_WatchGuest(on);
         _PyPth_TellMonitor();
     }
 }
@@ -932,10 +374,10 @@ move_to_first(void **save)
     _PyPth_thread *old = _PyPth_carrier;
     _PyPth_carrier = _PyPth_first;
     count_for(old, old);
-    quiet_kernel(old);
+    _PyPth_QuietKernel(old);
     on_its_way = 1;
     _PyPth_after = _PyPth_IDLE;
-    park_unlocked(save, &old->k, &_PyPth_first->k);
+    _PyPth_ParkUnlocked(save, &old->k, &_PyPth_first->k);
 }
 
 void __attribute__((noinline))
@@ -1033,7 +475,7 @@ _PyPth_ComeIn(_PyPth_thread *self)
     if (self->waiting && self->result != 0 && stays_in_call()
         && (_PyPth_carrier != _PyPth_first || _PyPth_after == _PyPth_first)
         && (kernel != _PyPth_first || !_PyPth_AnyWoken())
-        && (stub = new_stub()) != NULL)
+        && (stub = _PyPth_NewStub()) != NULL)
     {
         // Nobody has to be woken to take over.
         set_out(_PyPth_after, _PyPth_carrier, stub);
@@ -1059,8 +501,8 @@ _PyPth_ComeIn(_PyPth_thread *self)
         _PyPth_Switch(&self->sp, vacant, kernel->k.tp, NULL);
     }
     else {
-        quiet_kernel(kernel);
-        park_unlocked(&self->sp, &kernel->k, NULL);
+        _PyPth_QuietKernel(kernel);
+        _PyPth_ParkUnlocked(&self->sp, &kernel->k, NULL);
     }
     if (on_its_way) {
         arrive();
@@ -1087,14 +529,14 @@ free_kernel(_PyPth_thread *self)
 static void
 leave_carrier(_PyPth_thread *self, _PyPth_thread *on, char *stub)
 {
-    leave_altstack(_PyPth_carrier);
+    _PyPth_LeaveAltstack(_PyPth_carrier);
     count_for(_PyPth_carrier, _PyPth_carrier);
     set_out(self, on, stub);
     keep_first_tp(_PyPth_carrier);
     _PyPth_CheckState(self);
     _PyPth_Switch(&on->k.sp, stub_context(stub), _PyPth_carrier->k.tp,
                   &on->k);
-    at_home(self, on);
+    _PyPth_AtHome(self, on);
 }
 
 // The calling thread, which is out, goes on on the kernel thread `on`.  The
@@ -1106,12 +548,12 @@ change_kernel(_PyPth_thread *self, _PyPth_thread *on)
     set_on(self, on);
     set_off(kernel);
     _PyPth_CheckState(self);
-    quiet_kernel(kernel);
-    park_unlocked(&on->k.sp, &kernel->k, &on->k);
+    _PyPth_QuietKernel(kernel);
+    _PyPth_ParkUnlocked(&on->k.sp, &kernel->k, &on->k);
     if (_Py_atomic_load_int_relaxed(&_PyPth_lock_sleepers) > 0) {
-        wake_sleeper();
+        _PyPth_WakeSleeper();
     }
-    at_home(self, on);
+    _PyPth_AtHome(self, on);
 }
 
 // The current thread runs on its own kernel thread: `next`, or nobody if that is
@@ -1149,7 +591,7 @@ go_home(_PyPth_thread *self)
             _PyPth_BlockForOwn(self);
             _PyPth_SetThreadPointer(self->tp);
         }
-        char *stub = new_stub();
+        char *stub = _PyPth_NewStub();
         if (stub == NULL) {
             errno = err;
             return -1;
@@ -1160,7 +602,7 @@ go_home(_PyPth_thread *self)
         else {
             // What ran here before may have been another one: it has become the
             // carrier while this one waited for it.
-            at_home(self, self);
+            _PyPth_AtHome(self, self);
             leave_to_other(self, next_carrier(), stub);
         }
     }
@@ -1200,7 +642,7 @@ _PyPth_MakeRoom(_PyPth_thread *self)
     char *stub;
     _PyPth_thread *on = _PyPth_carrier == self ? next_carrier()
                                                : free_kernel(self);
-    if (on == NULL || (stub = new_stub()) == NULL) {
+    if (on == NULL || (stub = _PyPth_NewStub()) == NULL) {
         _PyPth_Unlock();
         return;
     }
@@ -1239,231 +681,37 @@ _PyPth_LeaveFirst(void)
     }
     _PyPth_Unlock();
 }
-
-
-/* Timed calls */
-
-// Some calls wait for so long, and not until then: made again after a signal,
-// they would begin anew.  So a thread that is left in one, on a kernel thread
-// that it may have to leave, is noted, and the rest of the time is asked for.
-// select(2) and ppoll(2) write down what is left themselves.
-//
-// Whoever has not waited anew since it was seen to wait is in the same call, or comes
-// from it.
-
-// Which argument the time is, or -1: there is none.  And is it milliseconds, or a
-// pointer to a timespec?
-static int
-timeout_arg(long number, const unsigned long *args, int *is_ms)
+int
+_PyPth_LeaveKernel(_PyPth_thread *self, _PyPth_thread *kernel, uint64_t mask)
 {
-    *is_ms = 0;
-    switch (number) {
-    case SYS_nanosleep:
+    char *stub = NULL;
+    _PyPth_thread *on = free_kernel(self);
+    int go = 0;
+    if (on == NULL) {
+    }
+    else if (self->out) {
+        go = (self->on == kernel
+              && (kernel == _PyPth_first || kernel->wants_own));
+    }
+    else if (_PyPth_IsCurrent() && _PyPth_carrier == kernel
+             && kernel == _PyPth_first)
+    {
+        stub = _PyPth_NewStub();
+        go = (stub != NULL);
+    }
+    if (!go) {
+        _PyPth_Unlock();
         return 0;
-    case SYS_clock_nanosleep:
-        return args[1] & TIMER_ABSTIME ? -1 : 2;
-    case SYS_rt_sigtimedwait:
-        return args[2] != 0 ? 2 : -1;
-    case SYS_semtimedop:
-        return args[3] != 0 ? 3 : -1;
-    case SYS_futex:
-        return (args[1] & FUTEX_CMD_MASK) == FUTEX_WAIT && args[3] != 0
-               ? 3 : -1;
     }
-    *is_ms = 1;
-    switch (number) {
-    case SYS_epoll_pwait:
-        return (int)args[3] > 0 ? 3 : -1;
-#ifdef SYS_poll
-    // Not on newer machines.
-    case SYS_poll:
-        return (int)args[2] > 0 ? 2 : -1;
-    case SYS_epoll_wait:
-        return (int)args[3] > 0 ? 3 : -1;
-#endif
+    kernel->kmask = mask;
+    if (self->out) {
+        change_kernel(self, on);
     }
-    return -1;
-}
-
-#define TIMED_ARGS 4
-
-// The system call that a kernel thread waits in, and its first arguments.  If it
-// waits in none, or for the lock of the backend, call->number is -1.
-static void
-read_call(const _PyPth_thread *kernel, _PyPth_call *call, unsigned long *args)
-{
-    char line[256];
-    _PyPth_ReadTask(kernel->tid, "syscall", line, sizeof(line));
-    // "NUMBER ARG*6 SP PC", see proc(5).
-    unsigned long sp;
-    if (sscanf(line, "%ld %lx %lx %lx %lx %*x %*x %lx %lx", &call->number,
-               &args[0], &args[1], &args[2], &args[3], &sp, &call->pc) != 7
-        || (call->number == SYS_futex && (args[0] == (uintptr_t)&bell.go
-                                          || args[0] == (uintptr_t)&lock_starves)))
-    {
-        call->number = -1;
-        return;
+    else {
+        leave_carrier(self, on, stub);
     }
-    call->arg = args[0];
-}
-
-// How often it has waited in the kernel, or 0: that does not tell.
-static unsigned long
-read_waits(const _PyPth_thread *kernel)
-{
-    uint64_t waits = 0;
-    (void)_PyPth_ReadStatus(kernel->tid, "\nvoluntary_ctxt_switches:", 10, &waits);
-    return (unsigned long)waits;
-}
-
-// The same, for the calling one.
-static unsigned long
-own_waits(void)
-{
-    struct rusage usage;
-    return _PyPth_Sys(SYS_getrusage, RUSAGE_THREAD, &usage) == 0
-           ? (unsigned long)usage.ru_nvcsw : 0;
-}
-
-void
-_PyPth_NoteGuests(void)
-{
-    _PyPth_new_guests = 0;
-    int asked = 0;
-    for (int i = 0; i < MAX_GUESTS; i++) {
-        _PyPth_thread *kernel = guests[i];
-        if (kernel == NULL) {
-            continue;
-        }
-        if (_Py_atomic_load_ptr_acquire(&kernel->sent_away) != NULL
-            || asked >= MAX_ASKED)
-        {
-            // Its handler reads this, or next time.
-            _PyPth_new_guests = 1;
-            continue;
-        }
-        if (!kernel->ended && (kernel->busy || kernel == _PyPth_carrier)) {
-            if ((kernel->looks & (kernel->looks - 1)) != 0) {
-                // The longer it runs, the less often it is asked.
-                kernel->looks++;
-                _PyPth_new_guests = 1;
-                continue;
-            }
-            asked++;
-            unsigned long args[TIMED_ARGS];
-            _PyPth_call call;
-            int is_ms;
-            read_call(kernel, &call, args);
-            // In this order: the call may just have begun to wait.
-            kernel->waits = read_waits(kernel);
-            if (kernel->waits != 0
-                && timeout_arg(call.number, args, &is_ms) >= 0)
-            {
-                kernel->waits_since = _PyPth_Now();
-            }
-            else if (call.number < 0 || kernel->looks < GUEST_LOOKS) {
-                // It may be about to make one.
-                kernel->looks = Py_MIN(kernel->looks, MAX_LOOKS / 2) + 1;
-                _PyPth_new_guests = 1;
-                continue;
-            }
-        }
-        kernel->looks = 0;
-        guests[i] = NULL;
-    }
-}
-
-void
-_PyPth_NoteCurrent(void)
-{
-    static _PyPth_thread *last = NULL;
-    static unsigned long last_entries = 0;
-    _PyPth_thread *thread = _PyPth_after;
-    if (thread != _PyPth_carrier
-        && (thread != last || _PyPth_entries != last_entries))
-    {
-        last = thread;
-        last_entries = _PyPth_entries;
-        watch_guest(_PyPth_carrier);
-    }
-}
-
-// In the signal handler, on `kernel`: the call, which is about to be made again,
-// waits for the rest of the time.
-static void
-shorten_call(_PyPth_thread *self, ucontext_t *context,
-             const _PyPth_thread *kernel)
-{
-    const _PyPth_call *call = &kernel->call;
-    if (_PyPth_NextCall(context) != call->number) {
-        return;
-    }
-    unsigned long args[TIMED_ARGS];
-    for (int i = 0; i < TIMED_ARGS; i++) {
-        args[i] = *_PyPth_CallArg(context, i);
-    }
-    int is_ms;
-    int i = timeout_arg(call->number, args, &is_ms);
-    if (i < 0) {
-        return;
-    }
-    // The kernel has told the rest already (nanosleep(2)).
-    int sleeps = (call->number == SYS_nanosleep
-                  || call->number == SYS_clock_nanosleep);
-    if (sleeps && args[i + 1] != 0) {
-        *_PyPth_CallArg(context, i) = args[i + 1];
-        return;
-    }
-    if (kernel->waits_since == 0 || kernel->sent_away != self) {
-        return;
-    }
-    PyTime_t left = is_ms
-                    ? (int)args[i] * (PyTime_t)1000000
-                    : _PyPth_FromTimespec((const struct timespec *)args[i]);
-    left -= _PyPth_Now() - kernel->waits_since;
-    if (left < 10000000 && own_waits() != kernel->waits) {
-        // That one has ended just now, and this is the next.
-        return;
-    }
-    left = Py_MAX(left, 0);
-    if (is_ms) {
-        *_PyPth_CallArg(context, i) = (unsigned long)((left + 999999) / 1000000);
-        return;
-    }
-    _PyTime_AsTimespec_clamp(left, &self->left);
-    *_PyPth_CallArg(context, i) = (unsigned long)&self->left;
-    if (sleeps) {
-        *_PyPth_CallArg(context, i + 1) = (unsigned long)&self->left;
-    }
-}
-
-
-/* Guests leave */
-
-// Who runs on this kernel thread is to go on on another one.  The kernel
-// restarts most calls after the signal (SA_RESTART).  Some it never does
-// (signal(7), "Interruption of system calls"): what those are is noted, and the
-// handler has them made again.  Who is in none may be about to make one, unless
-// it `computes`, and is looked at again so many times.
-#define SPARED 2
-static void
-send_away(_PyPth_thread *kernel, int computes)
-{
-    if (kernel->sent_away != NULL) {
-        // It has not come yet.
-        return;
-    }
-    unsigned long args[TIMED_ARGS];
-    read_call(kernel, &kernel->call, args);
-    if (kernel->call.number < 0 && !computes && kernel->spared < SPARED) {
-        kernel->spared++;
-        return;
-    }
-    if (kernel->waits_since != 0 && read_waits(kernel) != kernel->waits) {
-        kernel->waits_since = 0;
-    }
-    kernel->sent_away = kernel->busy == 1 ? kernel->lends_tp : _PyPth_after;
-    _PyPth_SendSignal(kernel->tid, kernel);
+    _PyPth_inside = 0;
+    return 1;
 }
 
 int
@@ -1476,12 +724,12 @@ _PyPth_TakeOver(void)
         // It would get the signals of the process there, and the first thread
         // may want its kernel thread.  Where the signal does not come, for the
         // kernel does not interrupt all that it waits for, it is left behind.
-        send_away(_PyPth_first, 1);
+        _PyPth_SendAway(_PyPth_first, 1);
         return -1;
     }
     _PyPth_thread *next = next_carrier();
     char *stub;
-    if (next == NULL || (stub = new_stub()) == NULL) {
+    if (next == NULL || (stub = _PyPth_NewStub()) == NULL) {
         return -1;
     }
     set_out(thread, _PyPth_carrier, stub);
@@ -1501,175 +749,6 @@ _PyPth_TakeFromCall(void)
         return 1;
     }
     return 0;
-}
-
-void
-_PyPth_FreeWanted(void)
-{
-    for (_PyPth_thread *t = _PyPth_threads; _PyPth_nwanting > 0 && t != NULL;
-         t = t->all_next)
-    {
-        if (t->wants_own && t->busy == 1) {
-            send_away(t, 0);
-        }
-    }
-}
-
-// Has this handler, which is for no alternate stack, interrupted one that is on
-// the kernel thread's?  The kernel does not say so in ss_flags (Linux,
-// kernel/signal.c, __save_altstack(), since 4.7).
-static inline int
-on_altstack(const ucontext_t *context)
-{
-    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-    return here - (uintptr_t)context->uc_stack.ss_sp
-           < context->uc_stack.ss_size;
-}
-
-// In the signal handler, on `kernel`: unless it is needed no more, the thread
-// that is on it goes on on another one, and returns from the handler there.
-void
-_PyPth_Expelled(_PyPth_thread *kernel, ucontext_t *context)
-{
-    _PyPth_thread *self = _PyPth_self;
-    if (_PyPth_RestartCall(context, &kernel->call) && self != NULL) {
-        shorten_call(self, context, kernel);
-    }
-    kernel->waits_since = 0;
-    _Py_atomic_store_ptr_release(&kernel->sent_away, NULL);
-    if (self == NULL || self == kernel || on_altstack(context)) {
-        // It comes again, see pth_monitor.c.  A stack that the kernel thread
-        // has for handlers can't be given to another one while it is in use
-        // (sigaltstack(2), EPERM).
-        return;
-    }
-    if (_PyPth_inside) {
-        // Who comes in all the time would be inside again and again: the
-        // monitor, which has sent this, had the lock that it waits for.
-        _PyPth_Postpone();
-        return;
-    }
-    // The thread may be inside of malloc(), for which whoever has the backend
-    // locked may have to wait: so this must not wait for that, neither here nor
-    // when it goes on on the other kernel thread.
-    if (!try_lock()) {
-        return;
-    }
-    char *stub = NULL;
-    _PyPth_thread *on = free_kernel(self);
-    int go = 0;
-    if (on == NULL) {
-    }
-    else if (self->out) {
-        go = (self->on == kernel
-              && (kernel == _PyPth_first || kernel->wants_own));
-    }
-    else if (_PyPth_IsCurrent() && _PyPth_carrier == kernel
-             && kernel == _PyPth_first)
-    {
-        stub = new_stub();
-        go = (stub != NULL);
-    }
-    if (!go) {
-        _PyPth_Unlock();
-        return;
-    }
-    // A handler that this one interrupted blocks its own signal, which whoever
-    // runs here next does not.  The kernel's mask is shorter than the type.
-    memcpy(&kernel->kmask, &context->uc_sigmask, sizeof(kernel->kmask));
-    if (self->out) {
-        change_kernel(self, on);
-    }
-    else {
-        leave_carrier(self, on, stub);
-    }
-    _PyPth_inside = 0;
-    _PyPth_KeepAltstack(context);
-}
-
-
-int _PyPth_npostponed = 0;
-
-void
-_PyPth_Postpone(void)
-{
-    _PyPth_thread *self = _PyPth_self;
-    if (self != NULL && !self->postponed) {
-        self->postponed = 1;
-        self->postponed_nogil = self->nogil;
-        (void)_Py_atomic_add_int(&_PyPth_npostponed, 1);
-    }
-}
-
-void __attribute__((noinline))
-_PyPth_DoPostponed(void)
-{
-    _PyPth_thread *self = _PyPth_self;
-    if (self == NULL || !self->postponed) {
-        return;
-    }
-    int err = errno;
-    self->postponed = 0;
-    (void)_Py_atomic_add_int(&_PyPth_npostponed, -1);
-    _PyPth_thread *kernel = _PyPth_KernelOf(self);
-    if (kernel != self && (kernel == _PyPth_first || kernel->wants_own)) {
-        // The handler does it, at once.
-        _PyPth_SendSignal(kernel->tid, kernel);
-    }
-    // A handler that blocks must not find it with a GIL that it has got only since:
-    // then whoever looks next sends the signal.
-    if (self->nogil || !self->postponed_nogil) {
-        _PyPth_FlushSignals();
-    }
-    errno = err;
-}
-
-
-// May a call fail with EINTR, and has then done nothing (signal(7))?
-static int
-is_interruptible(long number, unsigned long arg)
-{
-    switch (number) {
-    case SYS_read: case SYS_readv: case SYS_write: case SYS_writev:
-    case SYS_recvfrom: case SYS_recvmsg: case SYS_recvmmsg:
-    case SYS_sendto: case SYS_sendmsg: case SYS_sendmmsg:
-    case SYS_accept: case SYS_accept4:
-    case SYS_openat: case SYS_flock:
-    case SYS_ppoll: case SYS_pselect6: case SYS_epoll_pwait:
-    case SYS_nanosleep: case SYS_clock_nanosleep:
-    case SYS_wait4: case SYS_waitid:
-    case SYS_semop: case SYS_semtimedop: case SYS_msgrcv: case SYS_msgsnd:
-    case SYS_mq_timedreceive: case SYS_mq_timedsend:
-    case SYS_rt_sigtimedwait: case SYS_rt_sigsuspend:
-#ifdef SYS_poll
-    // Not on newer machines.
-    case SYS_open: case SYS_poll: case SYS_select: case SYS_epoll_wait:
-    case SYS_pause:
-#endif
-        return 1;
-    case SYS_fcntl:
-        return arg == F_SETLKW;
-    case SYS_futex:
-        switch (arg & FUTEX_CMD_MASK) {
-        case FUTEX_WAIT: case FUTEX_WAIT_BITSET:
-            return 1;
-        }
-    }
-    return 0;
-}
-
-// The same for the main thread's call, which a signal came too early for.
-void
-_PyPth_EndCall(ucontext_t *context)
-{
-    if (_PyPth_self != NULL && !_PyPth_inside && _PyPth_self->nogil
-        && _PyPth_self->pthread == (pthread_t)_PyRuntime.main_thread)
-    {
-        long number = _PyPth_NextCall(context);
-        if (is_interruptible(number, *_PyPth_CallArg(context, 1))) {
-            _PyPth_InterruptCall(context);
-        }
-    }
 }
 
 
@@ -1731,7 +810,7 @@ _PyPth_BeginHandler(ucontext_t *context)
             return 0;
         }
         back_off(tries++);
-    } while (!lock_at_once());
+    } while (!_PyPth_LockSoon(1));
     // It may be about to be woken: see move_to_first().
     int parked = !_Py_atomic_load_int(&first->k.go) && !first->busy
                  && _PyPth_carrier != first;
@@ -1848,13 +927,7 @@ forget_others(void)
     spare.tid = 0;
     spare.place = PTH_NONE;
     spare.busy = 0;
-    for (int i = 0; i < MAX_GUESTS; i++) {
-        if (guests[i] != NULL) {
-            guests[i]->looks = 0;
-            guests[i] = NULL;
-        }
-    }
-    _PyPth_new_guests = 0;
+    _PyPth_ForgetGuests();
     on_its_way = 0;
     idle_state = 0;
     kick_came = 0;
@@ -1868,7 +941,7 @@ _PyPth_ForgetCarrier(void)
     forget_others();
     _PyPth_thread *thread = _PyPth_current;
     if (thread->stub == NULL) {
-        thread->stub = new_stub();
+        thread->stub = _PyPth_NewStub();
     }
     if (thread->stub == NULL) {
         Py_FatalError("no memory for a stack");
@@ -1876,7 +949,7 @@ _PyPth_ForgetCarrier(void)
     thread->out = 1;
     thread->on = thread;
     thread->busy = _PyPth_first->busy = 1;
-    take_own_tp(thread);
+    _PyPth_TakeOwnTP(thread);
     vacant = stub_context(thread->stub);
     _PyPth_after = _PyPth_VACANT;
 }
@@ -1886,7 +959,7 @@ _PyPth_ForgetKernels(_PyPth_thread *self)
 {
     forget_others();
     vacant = NULL;
-    take_new_kernel(self);
+    _PyPth_TakeNewKernel(self);
     self->busy = 0;
     if (self->out) {
         self->on = self;

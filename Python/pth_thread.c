@@ -229,12 +229,12 @@ begin(void *arg)
 int
 _PyPth_Spawn(_PyPth_thread *thread)
 {
-    size_t size;
-    char *stack = _PyPth_NewStub(&size);
+    char *stack = _PyPth_NewStub();
     if (stack == NULL) {
         return -1;
     }
-    (void)pth_attr_set(thread_attr, PTH_ATTR_STACK_SIZE, (unsigned int)size);
+    (void)pth_attr_set(thread_attr, PTH_ATTR_STACK_SIZE,
+                       (unsigned int)PTH_STUB_SIZE);
     (void)pth_attr_set(thread_attr, PTH_ATTR_STACK_ADDR, stack);
     thread->pth = pth_spawn(thread_attr, begin, thread);
     if (thread->pth == NULL) {

@@ -24,7 +24,6 @@
 
 #include "pth_internal.h"
 #include "pycore_ceval.h"         // _PY_GIL_DROP_REQUEST_BIT
-#include "pycore_gil.h"           // struct _gil_runtime_state
 #include "pycore_runtime.h"       // _PyRuntime.main_thread
 
 #include <linux/futex.h>
@@ -41,7 +40,6 @@ unsigned long _PyPth_switches = 0;
 
 // The current thread has used up its time slice, or shall look (below).
 volatile int _PyPth_slice_expired = 0;
-#define LOOK 2
 
 // Threads that were started or woken, and have not run since.  They go before
 // threads whose slices have ended, which may be ahead of them in Pth's ready
@@ -317,19 +315,10 @@ await(_PyPth_thread *self)
 
 /* Queues */
 
-static inline void
-queue_check(_PyPth_queue *queue)
-{
-    if (queue->generation != _PyPth_generation) {
-        queue->head = queue->tail = NULL;
-        queue->generation = _PyPth_generation;
-    }
-}
-
 static void
 queue_insert(_PyPth_queue *queue, _PyPth_thread *thread, int at_front)
 {
-    queue_check(queue);
+    _PyPth_CheckQueue(queue);
     thread->queue = queue;
     thread->prev = at_front ? NULL : queue->tail;
     thread->next = at_front ? queue->head : NULL;
@@ -595,7 +584,7 @@ void
 _PyPth_GiveWay(void)
 {
     if (!_PyPth_slice_expired && urgent_waits()) {
-        _PyPth_slice_expired = LOOK;
+        _PyPth_slice_expired = _PyPth_LOOK;
     }
 }
 
@@ -639,8 +628,8 @@ _PyPth_WakeThread(_PyPth_thread *thread, _PyPth_result result)
 }
 
 // For a descriptor or a deadline, which somebody has to look after.
-static inline int
-someone_waits(void)
+int
+_PyPth_SomeoneWaits(void)
 {
     return ntimers > 0 || _PyPth_nfds_waiting > 0;
 }
@@ -654,7 +643,7 @@ _PyPth_LookAround(int slice_ended)
     if (signals != signals_told) {
         tell_signals();
     }
-    if (someone_waits()) {
+    if (_PyPth_SomeoneWaits()) {
         PyTime_t now = _PyPth_Now();
         wake_timers(now);
 #ifdef HAVE_PTH_SYSCALLS
@@ -885,8 +874,8 @@ begin_wait(_PyPth_thread *self, PyTime_t deadline, int flags)
 }
 
 // Pth does not schedule the caller, or not any more.
-static inline int
-waits_in_kernel(_PyPth_thread *self)
+int
+_PyPth_WaitsInKernel(_PyPth_thread *self)
 {
     return self == NULL || !_PyPth_CanLend() || self->alone;
 }
@@ -970,7 +959,7 @@ _PyPth_result
 _PyPth_Wait(_PyPth_queue *queue, PyTime_t deadline, int flags)
 {
     _PyPth_thread *self = _PyPth_self;
-    if (waits_in_kernel(self)) {
+    if (_PyPth_WaitsInKernel(self)) {
         return wait_in_kernel(queue, deadline, flags);
     }
     if (flags & _PyPth_NEW_SIGNALS) {
@@ -1043,7 +1032,7 @@ _PyPth_WaitFds(struct pollfd *fds, unsigned long nfds, PyTime_t deadline,
 int
 _PyPth_Wake(_PyPth_queue *queue)
 {
-    queue_check(queue);
+    _PyPth_CheckQueue(queue);
     if (queue->head == NULL) {
         return 0;
     }
@@ -1099,10 +1088,8 @@ let_urgent_first(_PyPth_thread *self)
     turn_of_computing = 0;
 }
 
-// Hand over to another thread, which does not compute with `urgent_alone`, and come
-// back in turn.  Return false if there is none.
-static int
-run_others(_PyPth_thread *self, int urgent_alone)
+int
+_PyPth_RunOthers(_PyPth_thread *self, int urgent_alone)
 {
     if (urgent_alone ? can_run_urgent() : is_turn_of_woken()) {
         run_woken(self);
@@ -1115,11 +1102,10 @@ run_others(_PyPth_thread *self, int urgent_alone)
     return 0;
 }
 
-// The current thread, which has no GIL, lets others run.
-static void
-end_slice(_PyPth_thread *self)
+void
+_PyPth_EndSlice(_PyPth_thread *self)
 {
-    int only_look = (_PyPth_slice_expired == LOOK);
+    int only_look = (_PyPth_slice_expired == _PyPth_LOOK);
     _PyPth_slice_expired = 0;
     (void)_PyPth_LookAround(1);
     if (!only_look) {
@@ -1135,7 +1121,7 @@ end_slice(_PyPth_thread *self)
         self->last_slice = 0;
         gave_way = self;
     }
-    if (!run_others(self, only_look)) {
+    if (!_PyPth_RunOthers(self, only_look)) {
         gave_way = NULL;
         return;
     }
@@ -1175,417 +1161,6 @@ _PyPth_YieldToWaiting(void)
     yield(0);
 }
 
-
-/* The GIL */
-
-// Steps of the clock in a microsecond, as the monitor has measured them.
-uint64_t _PyPth_us_ticks = 3000;
-
-// What a thread takes for long, in microseconds.
-#define LONG_US 20
-
-// The next call without the GIL is to be timed: the monitor says so in each
-// tick, and hand-offs need not look at the clock.
-volatile int _PyPth_time_calls = 0;
-
-// After a long one a thread makes room for so many calls that are not.
-#define LONG_CALLS 32
-
-// After one that blocked it makes room for those who wait, too, until nobody
-// has run in so many calls.
-#define BLOCKING_CALLS 8
-
-// If one of its first calls is long, those of the next threads are taken to be so:
-// threads that are started to do the same would be found out one by one, after
-// a millisecond each.  After so many that made none, that is over.
-#define FIRST_CALLS 4
-#define LIKE_OTHERS 8
-
-static int first_calls_long = 0;
-
-void
-_PyPth_BeginCalls(_PyPth_thread *self)
-{
-    self->first_calls = FIRST_CALLS;
-    int is_long = _Py_atomic_load_int_relaxed(&first_calls_long) > 0;
-    self->long_calls = is_long ? FIRST_CALLS : 0;
-    self->blocks = 0;
-}
-
-static inline void
-note_first_call(_PyPth_thread *thread, int is_long)
-{
-    if (is_long) {
-        thread->first_calls = 0;
-        _Py_atomic_store_int_relaxed(&first_calls_long, LIKE_OTHERS);
-    }
-    else if (--thread->first_calls == 0 && first_calls_long > 0) {
-        _Py_atomic_store_int_relaxed(&first_calls_long, first_calls_long - 1);
-    }
-}
-
-int
-_PyPth_IsInLongCall(_PyPth_thread *thread)
-{
-    uint64_t since = thread->dropped_at;
-    return thread->in_call == PTH_CALLS && since != 0
-           && _PyPth_ReadTicks() - since > LONG_US * _PyPth_us_ticks;
-}
-
-// The call that the thread has made without the GIL is over.
-static inline void
-end_call(_PyPth_thread *self)
-{
-    int is_long = _PyPth_IsInLongCall(self);
-    if (self->in_call && self->first_calls > 0) {
-        note_first_call(self, is_long);
-    }
-    if (is_long) {
-        self->long_calls = LONG_CALLS;
-        self->computes = 0;
-    }
-    else if (self->in_call && self->long_calls > 0) {
-        self->long_calls--;
-    }
-    if (self->made_room) {
-        self->made_room = 0;
-        self->blocks = _PyPth_switches != self->switches_then
-                       ? BLOCKING_CALLS : self->blocks - 1;
-    }
-    self->in_call = 0;
-    self->dropped_at = 0;
-}
-
-void
-_PyPth_CallIsLong(_PyPth_thread *thread, int blocks)
-{
-    if (thread->first_calls > 0) {
-        note_first_call(thread, 1);
-    }
-    // If nobody timed it, end_call() takes it for a short one.
-    thread->long_calls = LONG_CALLS + 1;
-    thread->blocks = blocks ? BLOCKING_CALLS : 0;
-}
-
-static inline struct _gil_runtime_state *
-gil_of(_PyPth_cond *cond)
-{
-    return (struct _gil_runtime_state *)
-        ((char *)cond - offsetof(struct _gil_runtime_state, cond));
-}
-
-static _PyPth_cond *waited_gils;
-
-void
-_PyPth_CondForget(_PyPth_cond *cond)
-{
-    for (_PyPth_cond **p = &waited_gils; *p != NULL; p = &(*p)->next_waited) {
-        if (*p == cond) {
-            *p = cond->next_waited;
-            break;
-        }
-    }
-    cond->waited = 0;
-}
-
-void
-_PyPth_CondInit(_PyPth_cond *cond)
-{
-    // Py_Initialize() has overwritten that of the last Py_Finalize().
-    _PyPth_Lock();
-    _PyPth_CondForget(cond);
-    memset(cond, 0, sizeof(*cond));
-    _PyPth_Unlock();
-}
-
-void
-_PyPth_CondFini(_PyPth_cond *cond)
-{
-    _PyPth_Lock();
-    _PyPth_CondForget(cond);
-    for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
-        // Who has ended the interpreter goes on with another GIL.
-        if (t->gil == gil_of(cond)) {
-            t->gil = NULL;
-        }
-    }
-    _PyPth_Unlock();
-}
-
-// A kernel thread that waits for the GIL is slow to wake, and whoever Pth runs
-// next would always have taken it by then.  So it is kept for one whose turn it
-// is: because the holder was asked for it, or one of Pth was quicker once.
-
-// The caller was woken for it, and has not taken it yet.
-static _Py_thread_local char woken_for_gil = 0;
-
-// Who computes lets those go first that have waited for something else, as in the
-// list of the woken.  But the first of them has its turn when it has waited for a
-// slice, for the others may come again and again.
-static inline _PyPth_thread *
-first_for_gil(_PyPth_cond *cond)
-{
-    queue_check(&cond->waiters);
-    queue_check(&cond->computing);
-    _PyPth_thread *first = cond->waiters.head;
-    _PyPth_thread *computing = cond->computing.head;
-    return first == NULL || (computing != NULL && cond->turn_of_computing)
-           ? computing : first;
-}
-
-void
-_PyPth_CondWakeFirst(_PyPth_cond *cond)
-{
-    _PyPth_thread *first = first_for_gil(cond);
-    if (first == NULL) {
-        return;
-    }
-    if (first == cond->computing.head) {
-        cond->turn_of_computing = 0;
-    }
-    cond->handing = 1;
-    if (first->kernel_wait && cond->owed) {
-        cond->promised = 1;
-        _PyPth_WakeThread(first, _PyPth_PROMISED);
-    }
-    else {
-        if (!first->kernel_wait && !first->computes && !_PyPth_slice_expired
-            && _PyPth_IsCurrent() && _PyPth_self->computes)
-        {
-            // The caller would have it again, after a short call, by then.
-            _PyPth_slice_expired = LOOK;
-        }
-        _PyPth_WakeThread(first, _PyPth_WOKEN);
-    }
-    cond->owed = 0;
-}
-
-_PyPth_result
-_PyPth_CondWait(_PyPth_cond *cond)
-{
-    // Nobody else asks the holder.  Without memory for it, waiting is all.
-    static char cannot_ask = 0;
-    if (!cannot_ask && _PyPth_NeedsMonitor()) {
-        _PyPth_Unlock();
-        int started = _PyPth_StartFirstMonitor();
-        _PyPth_Lock();
-        cannot_ask = (started < 0);
-        // What it waits for may have come meanwhile.
-        return _PyPth_WOKEN;
-    }
-    cannot_ask = 0;
-    int flags = _PyPth_FOR_TURN;
-    if (woken_for_gil) {
-        // Somebody else has taken it meanwhile, but it has waited longest.
-        cond->owed |= (cond->quick && waits_in_kernel(_PyPth_self));
-        flags |= _PyPth_AT_FRONT;
-    }
-    if (!cond->waited) {
-        cond->waited = 1;
-        cond->since = 0;
-        cond->next_waited = waited_gils;
-        waited_gils = cond;
-    }
-    if (_PyPth_self != NULL) {
-        end_call(_PyPth_self);
-    }
-    _PyPth_queue *queue = _PyPth_self != NULL && _PyPth_self->computes
-                          ? &cond->computing : &cond->waiters;
-    _PyPth_result result = _PyPth_Wait(queue, _PyPth_FOREVER, flags);
-    woken_for_gil = 1;
-    return result;
-}
-
-static void
-request_drop(struct _gil_runtime_state *gil)
-{
-    if (gil->locked > 0 && gil->last_holder != NULL) {
-        _Py_set_eval_breaker_bit(gil->last_holder, _PY_GIL_DROP_REQUEST_BIT);
-    }
-}
-
-volatile int _PyPth_several_gils = 0;
-
-#define DEFAULT_SLICE 5000        // as DEFAULT_INTERVAL in ceval_gil.c
-
-int
-_PyPth_HasOtherGIL(_PyPth_thread *thread)
-{
-    for (_PyPth_thread *t = _PyPth_threads; t != NULL; t = t->all_next) {
-        if (t->gil != NULL && t->gil != thread->gil && t != thread
-            && (t->in_woken || t->counted))
-        {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-PyTime_t
-_PyPth_SliceOf(struct _gil_runtime_state *gil)
-{
-    // _PyEval_SetSwitchInterval() takes whatever fits, 0, too.
-    unsigned long us = gil != NULL ? Py_MAX(gil->interval, 1) : DEFAULT_SLICE;
-    return us <= PyTime_MAX / 1000 ? (PyTime_t)us * 1000 : PyTime_MAX;
-}
-
-PyTime_t
-_PyPth_CheckGILs(PyTime_t now)
-{
-    PyTime_t shortest = 0;
-    for (_PyPth_cond *cond = waited_gils; cond != NULL;
-         cond = cond->next_waited)
-    {
-        struct _gil_runtime_state *gil = gil_of(cond);
-        if (first_for_gil(cond) == NULL) {
-            continue;
-        }
-        PyTime_t slice = _PyPth_SliceOf(gil);
-        if (cond->computing.head != cond->passed) {
-            cond->passed = cond->computing.head;
-            cond->passed_since = now;
-        }
-        else if (now - cond->passed_since >= slice) {
-            cond->turn_of_computing = (cond->passed != NULL);
-        }
-        if (shortest == 0 || slice < shortest) {
-            shortest = slice;
-        }
-        if (cond->since == 0 || cond->seen != gil->switch_number) {
-            cond->seen = gil->switch_number;
-            cond->since = now;
-        }
-        else if (now - cond->since >= slice) {
-            cond->owed = 1;
-            request_drop(gil);
-        }
-    }
-    return shortest;
-}
-
-void
-_PyPth_EndSliceOf(_PyPth_thread *thread, int only_look)
-{
-    if (!only_look) {
-        _PyPth_slice_expired = 1;
-    }
-    else if (!_PyPth_slice_expired) {
-        _PyPth_slice_expired = LOOK;
-    }
-    if (!thread->nogil && thread->gil != NULL) {
-        request_drop(thread->gil);
-    }
-}
-
-void
-_PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
-{
-    _PyPth_thread *self = _PyPth_self;
-    if (self != NULL) {
-        self->nogil = 1;
-        if (tstate == NULL) {
-            // For the last time.
-            self->gil = NULL;
-            return;
-        }
-        if (_PyPth_nthreads <= 1) {
-            return;
-        }
-        if (_PyPth_all_alone && !self->alone) {
-            // It may be about to call what this is for.
-            _PyPth_ToOwnKernel(1);
-        }
-        self->in_call = PTH_CALLS;
-        int yielded = 0;
-        if (_PyPth_slice_expired && _PyPth_lock == self) {
-            yielded = 1;
-            _PyPth_Lock();
-            if (_PyPth_IsCurrent()) {
-                end_slice(self);
-            }
-            _PyPth_Unlock();
-            self->nogil = 1;
-        }
-        if (_PyPth_lock == self) {
-            if (self->parks) {
-                // The backend does not block.
-            }
-            else if (self->long_calls > 0
-                     && (woken_head != NULL || nready > 0
-                         || (self->blocks > 0 && someone_waits())))
-            {
-                _PyPth_Lock();
-                if (_PyPth_IsCurrent()) {
-                    self->made_room = (self->blocks > 0);
-                    self->switches_then = _PyPth_switches;
-                    _PyPth_MakeRoom(self);
-                }
-                else {
-                    _PyPth_Unlock();
-                }
-            }
-            else if (!_PyPth_map_syscalls && !yielded) {
-                _PyPth_Yield();
-                _PyPth_LeaveFirst();
-            }
-        }
-    }
-    // Its holder was asked for the GIL, so somebody else shall have it (as
-    // FORCE_SWITCHING in ceval_gil.c).  Threads that Pth schedules have got it
-    // in end_slice().
-    if (tstate != NULL && gil->cond.handing
-        && _Py_eval_breaker_bit_is_set(tstate, _PY_GIL_DROP_REQUEST_BIT))
-    {
-        _PyPth_Lock();
-        if (gil->cond.handing && gil->last_holder == tstate) {
-            // Who was to have it may have ended instead.
-            (void)_PyPth_Wait(&gil->cond.switched,
-                              _PyPth_Deadline(5000000), _PyPth_FOR_TURN);
-            if (self != NULL && _PyPth_IsCurrent()) {
-                // They may have waited for their turn longer.
-                (void)run_others(self, 0);
-            }
-        }
-        _PyPth_Unlock();
-    }
-    if (self != NULL && (_PyPth_time_calls || self->long_calls > 0)) {
-        _PyPth_time_calls = 0;
-        self->dropped_at = _PyPth_ReadTicks();
-    }
-}
-
-void
-_PyPth_GILTaken(struct _gil_runtime_state *gil)
-{
-    gil->cond.handing = 0;
-    gil->cond.owed = 0;
-    gil->cond.promised = 0;
-    gil->cond.quick = _PyPth_IsCurrent();
-    woken_for_gil = 0;
-    if (gil->cond.switched.head != NULL) {
-        (void)_PyPth_WakeAll(&gil->cond.switched);
-    }
-    _PyPth_thread *self = _PyPth_self;
-    if (self == NULL) {
-        return;
-    }
-    if (self->gil != gil) {
-        static struct _gil_runtime_state *first = NULL;
-        self->gil = gil;
-        if (first == NULL) {
-            first = gil;
-        }
-        else if (gil != first) {
-            _PyPth_several_gils = 1;
-        }
-    }
-    self->nogil = 0;
-    end_call(self);
-    if (_PyPth_all_alone && !self->alone && _PyPth_CanLend()) {
-        // The same where it calls that with the GIL.
-        _PyPth_GoAlone(self);
-    }
-}
 
 /* Semaphores of the parking lot */
 
@@ -1653,10 +1228,10 @@ _PyPth_ForgetOthers(void)
     nurgent = 0;
     last_urgent = gave_way = NULL;
     ntimers = 0;
-    waited_gils = NULL;
     _PyPth_nwanting = 0;
     _PyPth_slice_expired = 0;
     _PyPth_ForgetFds();
+    _PyPth_ForgetGILs();
     _PyPth_ForgetSignals();
     signals_told = signals;
     _PyPth_thread *self = _PyPth_self;

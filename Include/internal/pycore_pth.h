@@ -11,10 +11,14 @@
 // Who does what:
 //   Python/thread_pth.h    the PyThread API: threads, locks, TSS keys
 //   Python/pth_thread.c    thread records: start, finish, join, fork
-//   Python/pth_takeover.c  kernel threads: who carries, who is left behind
+//   Python/pth_lock.c      the lock of the backend
+//   Python/pth_kernel.c    kernel threads: what belongs to each, whoever runs there
+//   Python/pth_takeover.c  who carries, who comes in, who is left behind
+//   Python/pth_guests.c    who is on another one's kernel thread, and is sent away
 //   Python/pth_machine.h   the switch of stacks and thread pointers, and
 //   Python/pth_amd64.h, pth_arm64.h  its part for each machine
-//   Python/pth_wait.c      waiting and waking: queues, timers
+//   Python/pth_wait.c      waiting and waking: queues, timers, hand-offs
+//   Python/pth_gil.c       who gets the GIL, and how long calls without it take
 //   Python/pth_kernel_calls.c  calls about the kernel thread of the caller
 //   Python/pth_monitor.c   the watch: time slices, threads that are stuck
 //   Python/pth_context.c   the switch of a libpth without our patches
