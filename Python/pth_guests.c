@@ -128,51 +128,60 @@ own_waits(void)
            ? (unsigned long)usage.ru_nvcsw : 0;
 }
 
+// Note what a guest waits in, unless so many were `asked` already.  Return true if it
+// is to be looked at again.
+static int
+note_guest(_PyPth_thread *kernel, int *asked)
+{
+    if (_Py_atomic_load_ptr_acquire(&kernel->sent_away) != NULL
+        || *asked >= MAX_ASKED)
+    {
+        // Its handler reads this, or next time.
+        return 1;
+    }
+    if (kernel->ended || !(kernel->busy || kernel == _PyPth_carrier)) {
+        return 0;
+    }
+    if ((kernel->looks & (kernel->looks - 1)) != 0) {
+        // The longer it runs, the less often it is asked.
+        kernel->looks++;
+        return 1;
+    }
+    ++*asked;
+    unsigned long args[TIMED_ARGS];
+    _PyPth_call call;
+    int is_ms;
+    read_call(kernel, &call, args);
+    // In this order: the call may just have begun to wait.
+    kernel->waits = read_waits(kernel);
+    if (kernel->waits != 0 && timeout_arg(call.number, args, &is_ms) >= 0) {
+        kernel->waits_since = _PyPth_Now();
+        return 0;
+    }
+    if (call.number >= 0 && kernel->looks >= GUEST_LOOKS) {
+        return 0;
+    }
+    // It may be about to make one.
+    kernel->looks = Py_MIN(kernel->looks, MAX_LOOKS / 2) + 1;
+    return 1;
+}
+
 void
 _PyPth_NoteGuests(void)
 {
-    _PyPth_new_guests = 0;
     int asked = 0;
+    _PyPth_new_guests = 0;
     for (int i = 0; i < MAX_GUESTS; i++) {
-        _PyPth_thread *kernel = guests[i];
-        if (kernel == NULL) {
+        if (guests[i] == NULL) {
             continue;
         }
-        if (_Py_atomic_load_ptr_acquire(&kernel->sent_away) != NULL
-            || asked >= MAX_ASKED)
-        {
-            // Its handler reads this, or next time.
+        if (note_guest(guests[i], &asked)) {
             _PyPth_new_guests = 1;
-            continue;
         }
-        if (!kernel->ended && (kernel->busy || kernel == _PyPth_carrier)) {
-            if ((kernel->looks & (kernel->looks - 1)) != 0) {
-                // The longer it runs, the less often it is asked.
-                kernel->looks++;
-                _PyPth_new_guests = 1;
-                continue;
-            }
-            asked++;
-            unsigned long args[TIMED_ARGS];
-            _PyPth_call call;
-            int is_ms;
-            read_call(kernel, &call, args);
-            // In this order: the call may just have begun to wait.
-            kernel->waits = read_waits(kernel);
-            if (kernel->waits != 0
-                && timeout_arg(call.number, args, &is_ms) >= 0)
-            {
-                kernel->waits_since = _PyPth_Now();
-            }
-            else if (call.number < 0 || kernel->looks < GUEST_LOOKS) {
-                // It may be about to make one.
-                kernel->looks = Py_MIN(kernel->looks, MAX_LOOKS / 2) + 1;
-                _PyPth_new_guests = 1;
-                continue;
-            }
+        else {
+            guests[i]->looks = 0;
+            guests[i] = NULL;
         }
-        kernel->looks = 0;
-        guests[i] = NULL;
     }
 }
 

@@ -901,13 +901,14 @@ class SliceTest(ScriptMixin, unittest.TestCase):
                    for _ in range(2 * len(os.sched_getaffinity(0)))]
         try:
             out = self.run_ok(self.SWITCHES + textwrap.dedent("""
-                print(min(switches(sys.getswitchinterval()) for _ in range(8)))
+                print(sorted(switches(sys.getswitchinterval()) for _ in range(8))[1])
                 """))
         finally:
             for burner in burners:
                 burner.kill()
                 burner.wait()
-        self.assertGreater(int(out), 4)
+        # Not the lowest: a virtual machine that stands still for long uses up a round.
+        self.assertGreater(int(out), 6)
 
     def turns(self, prepare, n, seconds):
         """How often n threads that compute for so long take turns, after prepare."""
