@@ -83,6 +83,13 @@ _PyPth_LeaveRseq(void)
     if (&__rseq_size != NULL && __rseq_size != 0) {
         int err = errno;
         char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
+        int cpu_id;
+        memcpy(&cpu_id, area + 4, sizeof(cpu_id));
+        if (cpu_id < 0) {
+            // The C library has not registered this one, as the kernel thread that has
+            // started it had none (glibc, nptl/pthread_create.c).
+            return;
+        }
         // 1: RSEQ_FLAG_UNREGISTER.  32: what the C library has registered, or
         // what the kernel knows if that is more.
         if (_PyPth_Sys(SYS_rseq, area, 32, 1, RSEQ_SIGNATURE) != 0) {
@@ -275,6 +282,21 @@ _PyPth_Map(size_t size)
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return memory != MAP_FAILED ? memory : NULL;
+}
+
+void
+_PyPth_Clear(void *memory, size_t size)
+{
+    uintptr_t start = (uintptr_t)memory, end = start + size;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first = (start + page - 1) & -page, last = end & -page;
+    if (first >= last
+        || madvise((void *)first, last - first, MADV_DONTNEED) != 0)
+    {
+        first = last = end;
+    }
+    memset(memory, 0, first - start);
+    memset((void *)last, 0, end - last);
 }
 
 typedef struct stub_stack {

@@ -731,7 +731,7 @@ _PyPth_ForgetFds(void)
     ndirect = 0;
     nregistered = 0;
     _PyPth_nfds_waiting = 0;
-    memset(by_fd, 0, by_fd_size * sizeof(*by_fd));
+    _PyPth_Clear(by_fd, by_fd_size * sizeof(*by_fd));
     if (epfd >= 0) {
         // It is the parent's, too, and knows the parent's files.
         (void)_PyPth_Sys(SYS_close, epfd);

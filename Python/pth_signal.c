@@ -562,8 +562,8 @@ _PyPth_Kill(unsigned long ident, int signum)
 #define FREE 0
 #define WRITING 1
 #define DEFERRED 2
+static int deferred_state[_NSIG];
 static struct {
-    int state;
     pthread_t target;             // 0: the process
     siginfo_t info;
 } deferred[_NSIG];
@@ -587,13 +587,13 @@ _PyPth_DeferSignal(int signum, const siginfo_t *info)
                                    PTH_SIGNAL_BIT(signum));
         _Py_atomic_store_int(&some_put_aside, 1);
     }
-    else if (_Py_atomic_compare_exchange_int(&deferred[signum].state, &state,
+    else if (_Py_atomic_compare_exchange_int(&deferred_state[signum], &state,
                                              WRITING))
     {
         deferred[signum].info = *info;
         deferred[signum].target = info->si_code == SI_TKILL ? pthread_self()
                                                             : 0;
-        _Py_atomic_store_int(&deferred[signum].state, DEFERRED);
+        _Py_atomic_store_int(&deferred_state[signum], DEFERRED);
     }
     _Py_atomic_store_int((int *)&_PyPth_deferred, 1);
     _PyPth_EndIdle();
@@ -665,14 +665,14 @@ _PyPth_SendDeferred(void)
         send_put_aside();
     }
     for (int signum = 1; signum < _NSIG; signum++) {
-        if (_Py_atomic_load_int(&deferred[signum].state) != DEFERRED) {
+        if (_Py_atomic_load_int(&deferred_state[signum]) != DEFERRED) {
             continue;
         }
         _PyPth_thread *thread = deferred[signum].target != 0
             ? _PyPth_FindThread((unsigned long)deferred[signum].target)
             : choose_thread(signum);
         siginfo_t info = deferred[signum].info;
-        _Py_atomic_store_int(&deferred[signum].state, FREE);
+        _Py_atomic_store_int(&deferred_state[signum], FREE);
         if (thread == NULL) {
             // It waits in the kernel.
             (void)_PyPth_Sys(SYS_rt_sigqueueinfo, getpid(), signum, &info);
@@ -783,7 +783,7 @@ _PyPth_FlushSignals(void)
 void
 _PyPth_ForgetSignals(void)
 {
-    memset(deferred, 0, sizeof(deferred));
+    memset(deferred_state, 0, sizeof(deferred_state));
     _PyPth_deferred = some_put_aside = 0;
     if (_PyPth_self != NULL) {
         // What is pending is the parent's alone (fork(2)).

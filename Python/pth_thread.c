@@ -1025,7 +1025,7 @@ suspend_for_good(_PyPth_thread *thread)
 static void
 after_fork_in_child(void)
 {
-    (void)pthread_mutex_init(&init_lock, NULL);
+    init_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     cannot_ask |= !forks_alone;
     _PyPth_ForgetSleepers();
     _PyPth_generation++;

@@ -271,7 +271,12 @@ extern void _PyPth_GILDropped(struct _gil_runtime_state *gil,
 // It has taken it, and the backend is locked.
 extern void _PyPth_GILTaken(struct _gil_runtime_state *gil);
 
-/* Semaphores of the parking lot (see pycore_semaphore.h) */
+/* The parking lot (parking_lot.c, pycore_semaphore.h) */
+
+// Make memory zero again that was so when the process began, or when it was mapped.
+// In the child of a fork that costs less than to write to pages which it has from its
+// parent, and many of which neither of them needs.
+extern void _PyPth_Clear(void *memory, size_t size);
 
 typedef struct {
     int counter;
