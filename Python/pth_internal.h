@@ -444,11 +444,11 @@ extern int _PyPth_LeaveKernel(_PyPth_thread *self, _PyPth_thread *kernel,
 // thread until _PyPth_EndHandler().
 extern int _PyPth_BeginHandler(ucontext_t *context);
 extern void _PyPth_EndHandler(void);
-// In one, outside of the backend.  Return true if the signal has come to another
-// thread, but is for the first one, which does not block it: then it has not
+// In one, outside of the backend.  Return true if the signal is for another thread than
+// it has come to, which the first one is that does not block it: then it has not
 // interrupted a system call.
 // `target`: what _PyPth_GetOriginalInfo() has returned.
-extern int _PyPth_IsForFirst(int signum, const siginfo_t *info,
+extern int _PyPth_IsForOther(int signum, const siginfo_t *info,
                              _PyPth_thread *target, ucontext_t *context);
 // In the child of a fork, where `self` runs.
 extern void _PyPth_ForgetKernels(_PyPth_thread *self);
@@ -762,7 +762,9 @@ extern const sigset_t *_PyPth_SharedMask(void);
 extern void _PyPth_CollectSignals(void);
 // A handler of C was about to run where the backend is locked: put the signal
 // aside.  Async-signal-safe.
-extern void _PyPth_DeferSignal(int signum, const siginfo_t *info);
+// `target`: what _PyPth_GetOriginalInfo() has returned.
+extern void _PyPth_DeferSignal(int signum, const siginfo_t *info,
+                               _PyPth_thread *target);
 extern volatile int _PyPth_deferred;      // there is one
 // In a handler: what the kernel told of the signal before it was put aside.
 // Return the thread that it was sent to then, or NULL if it was not.
@@ -831,6 +833,8 @@ extern int _PyPth_sys_sigmask(int how, const sigset_t *set, sigset_t *old);
 extern int _PyPth_sys_sigaltstack(const stack_t *stack, stack_t *old);
 extern int _PyPth_sys_pthread_kill(pthread_t thread, int signum);
 extern void _PyPth_sys_pthread_exit(void *value);
+// The handler of the signal is called by way of ours.
+extern int _PyPth_HasHandler(int signum);
 // Does a blocking call stop its own thread alone, by way of the mapping?
 extern int _PyPth_map_syscalls;
 

@@ -215,16 +215,23 @@ _PyPth_MaskStale(void)
     shared_stale = 1;
 }
 
-// Signals that are pending for one thread, or are deferred: what the kernel told
-// of them.  One of each number, as the kernel keeps them but for real-time ones.
-static siginfo_t infos[_NSIG];
-static char has_info[_NSIG];
+// What the kernel told of a signal, and whom it is for.
+typedef struct {
+    _PyPth_thread *thread;
+    siginfo_t info;
+} told_signal;
+
+// Of those that are pending for one thread, but for what there is no room for.  One of
+// each number is kept for a thread.
+#define MAX_TOLD 64
+static told_signal told[MAX_TOLD];
+static int ntold = 0;             // so many were ever used
 
 // What the kernel does not let a thread send in its name (rt_sigqueueinfo(2),
 // EPERM: it must be the first one, or send it to itself).  It goes by a pointer to
-// here.
-static siginfo_t originals[_NSIG];
-static _PyPth_thread *original_for[_NSIG];
+// here, and is used again after so many others.
+#define MAX_ORIGINALS 64
+static told_signal originals[MAX_ORIGINALS];
 
 // Send the signal to `thread`, by way of the kernel thread that it is on.
 static int
@@ -232,8 +239,16 @@ send_signal(_PyPth_thread *thread, pid_t tid, int signum,
             const siginfo_t *info)
 {
     pid_t pid = getpid();
+    int to_self = (tid == (pid_t)_PyPth_Sys(SYS_gettid));
+    siginfo_t by_thread = {.si_code = SI_TKILL};
+    by_thread.si_pid = pid;
+    by_thread.si_uid = getuid();
     if (info == NULL) {
-        return _PyPth_Sys(SYS_tgkill, pid, tid, signum) == 0 ? 0 : errno;
+        if (to_self || tid == thread->tid || !_PyPth_HasHandler(signum)) {
+            return _PyPth_Sys(SYS_tgkill, pid, tid, signum) == 0 ? 0 : errno;
+        }
+        // Another one may run there when it comes: the handler has to know.
+        info = &by_thread;
     }
     struct sigaction sa;
     if (!(thread->sigmask & PTH_SIGNAL_BIT(signum))
@@ -245,15 +260,19 @@ send_signal(_PyPth_thread *thread, pid_t tid, int signum,
     }
     siginfo_t sent = *info;
     if (info->si_code >= 0
-        || (info->si_code == SI_TKILL && tid != (pid_t)_PyPth_Sys(SYS_gettid)))
+        || (info->si_code == SI_TKILL && !to_self))
     {
-        originals[signum] = *info;
-        original_for[signum] = thread;
+        static int next = 0;
+        unsigned int i = (unsigned int)_Py_atomic_add_int(&next, 1);
+        told_signal *original = &originals[i % MAX_ORIGINALS];
+        original->thread = thread;
+        original->info = *info;
+        original->info.si_signo = signum;
         memset(&sent, 0, sizeof(sent));
         sent.si_signo = signum;
         sent.si_code = SI_QUEUE;
         sent.si_pid = pid;
-        sent.si_value.sival_ptr = &originals[signum];
+        sent.si_value.sival_ptr = original;
     }
     return _PyPth_Sys(SYS_rt_tgsigqueueinfo, pid, tid, signum, &sent) == 0
            ? 0 : errno;
@@ -262,23 +281,67 @@ send_signal(_PyPth_thread *thread, pid_t tid, int signum,
 _PyPth_thread *
 _PyPth_GetOriginalInfo(int signum, siginfo_t *info)
 {
-    if (info->si_code == SI_QUEUE
-        && info->si_value.sival_ptr == &originals[signum])
+    uintptr_t offset = (uintptr_t)info->si_value.sival_ptr - (uintptr_t)originals;
+    if (info->si_code != SI_QUEUE || offset >= sizeof(originals)
+        || offset % sizeof(told_signal) != 0)
     {
-        *info = originals[signum];
-        return original_for[signum];
+        return NULL;
     }
-    return NULL;
+    told_signal *original = info->si_value.sival_ptr;
+    if (original->info.si_signo != signum) {
+        return NULL;
+    }
+    *info = original->info;
+    return original->thread;
 }
 
 static void
 add_pending(_PyPth_thread *thread, int signum, const siginfo_t *info)
 {
-    thread->pending |= PTH_SIGNAL_BIT(signum);
-    has_info[signum] = (info != NULL);
-    if (info != NULL) {
-        infos[signum] = *info;
+    uint64_t bit = PTH_SIGNAL_BIT(signum);
+    if (thread->pending & bit) {
+        // The first one stays, as in the kernel.
+        return;
     }
+    told_signal *room = NULL;
+    for (int i = 0; i < ntold; i++) {
+        _PyPth_thread *t = told[i].thread;
+        if (t != NULL && !(t->pending & PTH_SIGNAL_BIT(told[i].info.si_signo))) {
+            // It has ended before it came.
+            told[i].thread = t = NULL;
+        }
+        if (t == NULL) {
+            room = &told[i];
+        }
+    }
+    thread->pending |= bit;
+    if (info == NULL) {
+        return;
+    }
+    if (room == NULL && ntold < MAX_TOLD) {
+        room = &told[ntold++];
+    }
+    if (room != NULL) {
+        room->thread = thread;
+        room->info = *info;
+        room->info.si_signo = signum;
+    }
+}
+
+// The signal is pending for the thread no more.  Return what the kernel has told of it,
+// in `info`, or NULL.  Locked.
+static const siginfo_t *
+take_pending(_PyPth_thread *thread, int signum, siginfo_t *info)
+{
+    thread->pending &= ~PTH_SIGNAL_BIT(signum);
+    for (int i = 0; i < ntold; i++) {
+        if (told[i].thread == thread && told[i].info.si_signo == signum) {
+            told[i].thread = NULL;
+            *info = told[i].info;
+            return info;
+        }
+    }
+    return NULL;
 }
 
 void
@@ -290,19 +353,17 @@ _PyPth_DeliverPending(_PyPth_thread *self)
             continue;
         }
         siginfo_t info;
+        const siginfo_t *told = NULL;
         _PyPth_Lock();
         int pends = (self->pending & bit) != 0;
-        self->pending &= ~bit;
-        int known = has_info[signum];
-        has_info[signum] = 0;
-        info = infos[signum];
-        _PyPth_Unlock();
-        if (!pends) {
-            continue;
+        if (pends) {
+            told = take_pending(self, signum, &info);
         }
-        // Out on its own kernel thread or not: this is where it runs.
-        (void)send_signal(self, (pid_t)_PyPth_Sys(SYS_gettid), signum,
-                          known ? &info : NULL);
+        _PyPth_Unlock();
+        if (pends) {
+            // Out on its own kernel thread or not: this is where it runs.
+            (void)send_signal(self, (pid_t)_PyPth_Sys(SYS_gettid), signum, told);
+        }
     }
 }
 
@@ -328,14 +389,12 @@ _PyPth_TakeFromHome(_PyPth_thread *self)
 void
 _PyPth_SendPending(_PyPth_thread *thread)
 {
+    siginfo_t info;
     thread->deliver = 0;
     for (int signum = 1; signum <= SIGRTMAX; signum++) {
-        uint64_t bit = PTH_SIGNAL_BIT(signum);
-        if (thread->pending & ~thread->sigmask & bit) {
-            thread->pending &= ~bit;
+        if (thread->pending & ~thread->sigmask & PTH_SIGNAL_BIT(signum)) {
             (void)send_signal(thread, _PyPth_carrier->tid, signum,
-                              has_info[signum] ? &infos[signum] : NULL);
-            has_info[signum] = 0;
+                              take_pending(thread, signum, &info));
         }
     }
 }
@@ -503,12 +562,10 @@ _PyPth_TakeSignalsHome(const sigset_t *mask)
     _PyPth_SetCall(PTH_WAITED);
     _PyPth_Lock();
     _PyPth_GoHome(self);
+    siginfo_t info;
     for (int signum = 1; self->pending != 0 && signum <= SIGRTMAX; signum++) {
         if (self->pending & PTH_SIGNAL_BIT(signum)) {
-            self->pending &= ~PTH_SIGNAL_BIT(signum);
-            (void)send_to(self, signum, has_info[signum] ? &infos[signum]
-                                                         : NULL);
-            has_info[signum] = 0;
+            (void)send_to(self, signum, take_pending(self, signum, &info));
         }
     }
     _PyPth_Unlock();
@@ -578,13 +635,13 @@ sent_by_thread(const siginfo_t *info)
 }
 
 void
-_PyPth_DeferSignal(int signum, const siginfo_t *info)
+_PyPth_DeferSignal(int signum, const siginfo_t *info, _PyPth_thread *target)
 {
     int state = FREE;
-    if (_PyPth_self != NULL && sent_by_thread(info)) {
+    target = target != NULL ? target : _PyPth_self;
+    if (target != NULL && sent_by_thread(info)) {
         // Others may have the same for themselves.
-        (void)_Py_atomic_or_uint64(&_PyPth_self->put_aside,
-                                   PTH_SIGNAL_BIT(signum));
+        (void)_Py_atomic_or_uint64(&target->put_aside, PTH_SIGNAL_BIT(signum));
         _Py_atomic_store_int(&some_put_aside, 1);
     }
     else if (_Py_atomic_compare_exchange_int(&deferred_state[signum], &state,
@@ -784,6 +841,7 @@ void
 _PyPth_ForgetSignals(void)
 {
     memset(deferred_state, 0, sizeof(deferred_state));
+    ntold = 0;
     _PyPth_deferred = some_put_aside = 0;
     if (_PyPth_self != NULL) {
         // What is pending is the parent's alone (fork(2)).

@@ -259,14 +259,15 @@ run_handler(int signum, siginfo_t *info, void *context)
                      && _PyPth_self != _PyPth_first);
         }
         else if (_PyPth_inside) {
-            parked = _PyPth_BeginHandler(context);
+            parked = (target == NULL || target == _PyPth_self)
+                     && _PyPth_BeginHandler(context);
             defer = !parked;
         }
         else {
-            defer = _PyPth_IsForFirst(signum, info, target, context);
+            defer = _PyPth_IsForOther(signum, info, target, context);
         }
         if (defer) {
-            _PyPth_DeferSignal(signum, info);
+            _PyPth_DeferSignal(signum, info, target);
             if (_PyPth_inside) {
                 // If it is sent again, it may well come there again.
                 _PyPth_Postpone();
@@ -335,6 +336,14 @@ sigaction(int signum, const struct sigaction *action, struct sigaction *old)
         }
     }
     return result;
+}
+
+int
+_PyPth_HasHandler(int signum)
+{
+    struct sigaction now;
+    return real(sigaction)(signum, NULL, &now) == 0
+           && now.sa_sigaction == call_handler;
 }
 
 // signal(2), "Portability": System calls are restarted, the handler stays.

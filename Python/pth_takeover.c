@@ -755,22 +755,22 @@ _PyPth_TakeFromCall(void)
 /* Signal handlers on the first kernel thread */
 
 int
-_PyPth_IsForFirst(int signum, const siginfo_t *info, _PyPth_thread *target,
+_PyPth_IsForOther(int signum, const siginfo_t *info, _PyPth_thread *target,
                   ucontext_t *context)
 {
     _PyPth_thread *self = _PyPth_self, *first = _PyPth_first;
-    // The first of a child that another one has forked has the parent's no more.
-    if (self == NULL || self == first || first->pthread == 0) {
+    if (self == NULL) {
         return 0;
     }
     if (target == NULL) {
-        if (info->si_code == SI_TKILL || first->ended
-            || _PyPth_Blocks(first, signum))
+        // The first of a child that another one has forked has the parent's no more.
+        if (self == first || first->pthread == 0 || first->ended
+            || info->si_code == SI_TKILL || _PyPth_Blocks(first, signum))
         {
             return 0;
         }
     }
-    else if (target != first) {
+    else if (target == self || target->ended) {
         return 0;
     }
     _PyPth_call unknown = {.number = -1};

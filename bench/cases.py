@@ -27,6 +27,7 @@ GROUPS = {
     "peers": "Threads and their likes",
     "blocked": "Beside blocked threads",
     "many": "Many threads",
+    "process": "Processes",
     "io": "Threads in I/O",
     "busy": "Beside CPU-bound threads",
     "parallel": "C code that computes without the GIL",
@@ -79,6 +80,11 @@ def handoff(kind, title, **more):
 def peer(name, title, program, args, quick=False, **peers):
     return Case("peers_" + name, "peers", title, program, args, quick=quick,
                 peers=peers)
+
+
+def process(name, title, *args, **more):
+    return Case(name, "process", title, "processes.py", args,
+                stock=(STOCK_N,), rounds=12, wanted={STOCK_N: 1.0}, **more)
 
 
 def takeover():
@@ -205,6 +211,11 @@ CASES = [
     Case("memory", "many", "memory a blocked thread", "threads.py",
          ("memory", "1000"), unit="bytes", stock=(STOCK_N,), quick=True,
          wanted={STOCK_N: 1.0}),
+
+    process("fork", "os.fork, waitpid", "fork", quick=True),
+    process("fork_beside_4", "the same beside 4 threads", "fork", "4"),
+    process("run", "subprocess.run of /bin/true", "run"),
+    process("start_python", "python -c ''", "python", quick=True),
 
     Case("echo_1", "io", "echo, 1 socket", "echo.py",
          ("threads", "1", "1"),

@@ -862,6 +862,42 @@ class SignalTest(unittest.TestCase):
             """
         self.assertEqual(run(code), (0, "whole\n"))
 
+    def test_a_handler_is_told_of_the_signal_that_its_thread_was_sent(self):
+        # Others come to other threads at the same time.
+        code = f"""
+            import os, signal, subprocess, sys, threading, time, whole
+            whole.note_told()
+            gate = threading.Lock()
+            gate.acquire()
+            waiting = threading.Thread(target=gate.acquire, daemon=True)
+            waiting.start()
+            sender = subprocess.Popen([sys.executable, "-c", f'''if True:
+                import ctypes
+                send = ctypes.CDLL(None).sigqueue
+                while send({{os.getpid()}}, {{int(signal.SIGUSR2)}}, ctypes.c_void_p(7)) == 0:
+                    pass
+                '''], stderr=subprocess.DEVNULL)
+            done = threading.Event()
+
+            def kill():
+                end = time.monotonic() + {LOST}
+                while min(whole.told()[0][1], whole.told()[1][0]) < 500:
+                    signal.pthread_kill(waiting.ident, signal.SIGUSR2)
+                    time.sleep(0.00002)
+                    if time.monotonic() > end:
+                        break
+                done.set()
+
+            threading.Thread(target=kill).start()
+            done.wait()
+            sender.kill()
+            sender.wait()
+            main, others = whole.told()
+            print(main[0], main[1] >= 500, main[2], others[0] >= 500, others[2])
+            os._exit(0)
+            """
+        self.assertEqual(run(code), (0, "0 True 0 True 0\n"))
+
 
 class ProcessTest(unittest.TestCase):
 

@@ -559,6 +559,38 @@ came(PyObject *Py_UNUSED(self), PyObject *arg)
     return PyLong_FromLong(came_to[PyLong_AsLong(arg) % MAX_ASKING]);
 }
 
+/* What a handler of SIGUSR2 is told: signals for a thread, for the process with the
+   value 7, and others; in the thread that has called note_told() and in the rest. */
+static pthread_t notes;
+static int told[2][3];
+
+static void
+note(int Py_UNUSED(signum), siginfo_t *info, void *Py_UNUSED(context))
+{
+    int what = info->si_code == SI_TKILL ? 0
+               : info->si_code == SI_QUEUE && info->si_value.sival_int == 7 ? 1 : 2;
+    __atomic_fetch_add(&told[!pthread_equal(pthread_self(), notes)][what], 1,
+                       __ATOMIC_RELAXED);
+}
+
+static PyObject *
+note_told(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(arg))
+{
+    struct sigaction action = {.sa_sigaction = note,
+                               .sa_flags = SA_SIGINFO | SA_RESTART};
+    notes = pthread_self();
+    sigaction(SIGUSR2, &action, NULL);
+    Py_RETURN_NONE;
+}
+
+/* told() -> ((for a thread, with 7, others) of the one, the same of the rest) */
+static PyObject *
+get_told(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(arg))
+{
+    return Py_BuildValue("(iii)(iii)", told[0][0], told[0][1], told[0][2],
+                         told[1][0], told[1][1], told[1][2]);
+}
+
 /* signal_fd(signum) -> a descriptor from which that signal is read */
 static PyObject *
 signal_fd(PyObject *Py_UNUSED(self), PyObject *arg)
@@ -596,6 +628,8 @@ static PyMethodDef methods[] = {
     {"ask_for_time", ask_for_time, METH_O},
     {"stop_asking", stop_asking, METH_NOARGS},
     {"came", came, METH_O},
+    {"note_told", note_told, METH_NOARGS},
+    {"told", get_told, METH_NOARGS},
     {NULL}
 };
 
