@@ -239,15 +239,16 @@ send_signal(_PyPth_thread *thread, pid_t tid, int signum,
             const siginfo_t *info)
 {
     pid_t pid = getpid();
-    int to_self = (tid == (pid_t)_PyPth_Sys(SYS_gettid));
+    // Else another one may run there when it comes, and the handler has to know.
+    int surely = (thread->out && thread->on == thread && tid == thread->tid)
+                 || !_PyPth_HasHandler(signum);
     siginfo_t by_thread = {.si_code = SI_TKILL};
-    by_thread.si_pid = pid;
-    by_thread.si_uid = getuid();
     if (info == NULL) {
-        if (to_self || tid == thread->tid || !_PyPth_HasHandler(signum)) {
+        if (surely) {
             return _PyPth_Sys(SYS_tgkill, pid, tid, signum) == 0 ? 0 : errno;
         }
-        // Another one may run there when it comes: the handler has to know.
+        by_thread.si_pid = pid;
+        by_thread.si_uid = getuid();
         info = &by_thread;
     }
     struct sigaction sa;
@@ -260,7 +261,8 @@ send_signal(_PyPth_thread *thread, pid_t tid, int signum,
     }
     siginfo_t sent = *info;
     if (info->si_code >= 0
-        || (info->si_code == SI_TKILL && !to_self))
+        || (info->si_code == SI_TKILL
+            && !(surely && tid == (pid_t)_PyPth_Sys(SYS_gettid))))
     {
         static int next = 0;
         unsigned int i = (unsigned int)_Py_atomic_add_int(&next, 1);
