@@ -893,7 +893,8 @@ class SignalTest(unittest.TestCase):
             sender.kill()
             sender.wait()
             main, others = whole.told()
-            print(main[0], main[1] >= 500, main[2], others[0] >= 500, others[2])
+            print(main[0], main[1] >= 500, main[2], others[0] >= 500, others[2],
+                  flush=True)
             os._exit(0)
             """
         self.assertEqual(run(code), (0, "0 True 0 True 0\n"))
