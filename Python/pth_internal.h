@@ -710,6 +710,9 @@ extern nfds_t _PyPth_CopyFds(struct pollfd fds[_PyPth_FEW_FDS + 1]);
 extern void _PyPth_ClosingFds(unsigned int first, unsigned int last);
 // In the child of a fork.
 extern void _PyPth_ForgetFds(void);
+// A descriptor of the backend gets a number that is out of the program's way, if
+// RLIMIT_NOFILE allows that.  Return it.
+extern int _PyPth_MoveFd(int fd);
 
 // A stream that a thread waits for with _PyPth_EDGES, which says that it was
 // found to block for ever.  Later waits with _PyPth_EDGES take that for

@@ -16,6 +16,7 @@
 
 #include "pth_internal.h"
 
+#include <fcntl.h>                // F_DUPFD_CLOEXEC
 #include <sys/epoll.h>
 #include <sys/syscall.h>          // SYS_epoll_pwait, ...
 #include <unistd.h>               // syscall()
@@ -218,11 +219,30 @@ sys_epoll_pwait2(struct epoll_event *events, int maxevents,
 #endif
 }
 
+// From this number on: programs count on the lowest one that is free, and on two that
+// follow each other (test_os, test_closerange()).
+#define OWN_FDS 200
+
+int
+_PyPth_MoveFd(int fd)
+{
+    int err = errno;
+    int high = (int)_PyPth_Sys(SYS_fcntl, fd, F_DUPFD_CLOEXEC, OWN_FDS);
+    if (high >= 0) {
+        (void)_PyPth_Sys(SYS_close, fd);
+    }
+    errno = err;
+    return high >= 0 ? high : fd;
+}
+
 static int
 need_set(void)
 {
     if (epfd < 0) {
         epfd = epoll_create1(EPOLL_CLOEXEC);
+        if (epfd >= 0) {
+            epfd = _PyPth_MoveFd(epfd);
+        }
         struct epoll_event event;
         struct timespec zero = {0, 0};
         has_pwait2 = (epfd >= 0

@@ -143,7 +143,9 @@ make_pipe_for_init(int *borrowed)
         return -1;
     }
     *borrowed = -1;
-    if (fds[0] >= FD_SETSIZE) {
+    fds[0] = _PyPth_MoveFd(fds[0]);
+    fds[1] = _PyPth_MoveFd(fds[1]);
+    if (fds[0] >= FD_SETSIZE || fds[1] >= FD_SETSIZE) {
         (void)close(fds[0]);
         (void)close(fds[1]);
         *borrowed = fcntl(BORROWED_FD, F_GETFL);

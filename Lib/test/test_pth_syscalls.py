@@ -10,6 +10,7 @@ import errno
 import os
 import platform
 import queue
+import resource
 import select
 import socket
 import struct
@@ -562,6 +563,12 @@ class DescriptorTest(unittest.TestCase):
             except OSError:
                 pass
         return sets
+
+    def test_the_epoll_set_leaves_the_low_numbers_to_the_program(self):
+        if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 256:
+            self.skipTest("there are too few numbers")
+        self.idlers(20)
+        self.assertGreaterEqual(min(self.epoll_sets()), 200)
 
     def test_the_epoll_set_is_closed(self):
         # A program that closes all descriptors that it has not opened.
