@@ -16,7 +16,7 @@
 uint64_t _PyPth_us_ticks = 3000;
 
 // What a thread takes for long, in microseconds.
-#define LONG_US 20
+#define LONG_US 10
 
 // The next call without the GIL is to be timed: the monitor says so in each
 // tick, and hand-offs need not look at the clock.
