@@ -389,7 +389,6 @@ _PyPth_DoPostponed(void)
     errno = err;
 }
 
-
 // May a call fail with EINTR, and has then done nothing (signal(7))?
 static int
 is_interruptible(long number, unsigned long arg)

@@ -711,7 +711,7 @@ extern void _PyPth_ClosingFds(unsigned int first, unsigned int last);
 // In the child of a fork.
 extern void _PyPth_ForgetFds(void);
 // A descriptor of the backend gets a number that is out of the program's way, if
-// RLIMIT_NOFILE allows that.  Return it.
+// RLIMIT_NOFILE allows that.  Return it, or -1 for -1.  Keeps errno.
 extern int _PyPth_MoveFd(int fd);
 
 // A stream that a thread waits for with _PyPth_EDGES, which says that it was

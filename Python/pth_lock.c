@@ -10,7 +10,6 @@
 
 #include <limits.h>               // INT_MAX
 #include <linux/futex.h>
-#include <sched.h>
 
 _Py_thread_local _PyPth_thread *_PyPth_self;
 _Py_thread_local char _PyPth_inside;

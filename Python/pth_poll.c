@@ -239,10 +239,7 @@ static int
 need_set(void)
 {
     if (epfd < 0) {
-        epfd = epoll_create1(EPOLL_CLOEXEC);
-        if (epfd >= 0) {
-            epfd = _PyPth_MoveFd(epfd);
-        }
+        epfd = _PyPth_MoveFd(epoll_create1(EPOLL_CLOEXEC));
         struct epoll_event event;
         struct timespec zero = {0, 0};
         has_pwait2 = (epfd >= 0

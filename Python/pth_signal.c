@@ -239,9 +239,10 @@ send_signal(_PyPth_thread *thread, pid_t tid, int signum,
             const siginfo_t *info)
 {
     pid_t pid = getpid();
+    int handled = _PyPth_HasHandler(signum);
     // Else another one may run there when it comes, and the handler has to know.
-    int surely = (thread->out && thread->on == thread && tid == thread->tid)
-                 || !_PyPth_HasHandler(signum);
+    int surely = !handled || (thread->out && thread->on == thread
+                              && tid == thread->tid);
     siginfo_t by_thread = {.si_code = SI_TKILL};
     if (info == NULL) {
         if (surely) {
@@ -252,7 +253,7 @@ send_signal(_PyPth_thread *thread, pid_t tid, int signum,
         info = &by_thread;
     }
     struct sigaction sa;
-    if (!(thread->sigmask & PTH_SIGNAL_BIT(signum))
+    if (!handled && !(thread->sigmask & PTH_SIGNAL_BIT(signum))
         && _PyPth_sys_sigaction(signum, NULL, &sa) == 0
         && !(sa.sa_flags & SA_SIGINFO) && sa.sa_handler == SIG_DFL)
     {
@@ -355,16 +356,16 @@ _PyPth_DeliverPending(_PyPth_thread *self)
             continue;
         }
         siginfo_t info;
-        const siginfo_t *told = NULL;
+        const siginfo_t *known = NULL;
         _PyPth_Lock();
         int pends = (self->pending & bit) != 0;
         if (pends) {
-            told = take_pending(self, signum, &info);
+            known = take_pending(self, signum, &info);
         }
         _PyPth_Unlock();
         if (pends) {
             // Out on its own kernel thread or not: this is where it runs.
-            (void)send_signal(self, (pid_t)_PyPth_Sys(SYS_gettid), signum, told);
+            (void)send_signal(self, (pid_t)_PyPth_Sys(SYS_gettid), signum, known);
         }
     }
 }

@@ -37,7 +37,6 @@
 #define PTH_MACHINE_CODE          // it has to be in one of the files that include it
 #include "pth_machine.h"
 
-#include <sched.h>
 #include <sys/prctl.h>
 #ifdef _Py_ADDRESS_SANITIZER
 #  include <sanitizer/asan_interface.h>

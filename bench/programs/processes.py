@@ -17,40 +17,33 @@ def fork():
     pid = os.fork()
     if pid == 0:
         os._exit(0)
-    return pid
+    os.waitpid(pid, 0)
+
+
+def run():
+    subprocess.run(["/bin/true"])
 
 
 def python():
-    return os.posix_spawn(sys.executable, [sys.executable, "-I", "-S", "-c", ""],
-                          os.environ)
+    os.waitpid(os.posix_spawn(sys.executable, [sys.executable, "-I", "-S", "-c", ""],
+                              os.environ), 0)
 
 
-def times(begin):
-    def operate(n):
-        start = measure.perf_counter()
-        for _ in range(n):
-            os.waitpid(begin(), 0)
-        return measure.perf_counter() - start
-    return operate
+processes = {"fork": fork, "run": run, "python": python}
+what = sys.argv[1]
+if what not in processes:
+    sys.exit("processes.py: " + what + "?")
+if len(sys.argv) > 2:
+    blocked.start(sys.argv[2])
+    warnings.simplefilter("ignore", DeprecationWarning)
 
 
-def run(n):
+def operate(n):
+    process = processes[what]
     start = measure.perf_counter()
     for _ in range(n):
-        subprocess.run(["/bin/true"])
+        process()
     return measure.perf_counter() - start
 
 
-what = sys.argv[1]
-if what == "fork":
-    if len(sys.argv) > 2:
-        blocked.start(sys.argv[2])
-        warnings.simplefilter("ignore", DeprecationWarning)
-    operate = times(fork)
-elif what == "python":
-    operate = times(python)
-elif what == "run":
-    operate = run
-else:
-    sys.exit("processes.py: " + what + "?")
 measure.report(measure.best(operate, at_least=5))
