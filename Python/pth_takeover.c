@@ -637,6 +637,8 @@ _PyPth_BeforeChild(void)
 void
 _PyPth_MakeRoom(_PyPth_thread *self)
 {
+    // It gives up its turn, which those that compute wait for as long as a slice.
+    self->computes = 0;
     int err = errno;
     char *stub;
     _PyPth_thread *on = _PyPth_carrier == self ? next_carrier()

@@ -1084,6 +1084,47 @@ class SliceTest(ScriptMixin, unittest.TestCase):
             print(slices(job))
             """, steps=80)
 
+    def test_calls_that_make_room_wait_for_no_slice(self):
+        # After a long call a thread gives up its turn in shorter ones, too.  One that
+        # computes would have to wait for the next turn, beside threads that hand over.
+        out = self.run_ok("""
+            import sys, threading, time, zlib
+            interval = 0.01
+            sys.setswitchinterval(interval)
+            ping, pong = threading.Lock(), threading.Lock()
+            pong.acquire()
+            def hand_over(take, give):
+                while True:
+                    take.acquire()
+                    give.release()
+            data = bytes(1 << 20)
+            start = time.perf_counter()
+            zlib.crc32(data)
+            bytes_a_second = len(data) / (time.perf_counter() - start)
+            def waits(short):
+                # Of 300 calls, those that wait for longer than half a slice.
+                n = 0
+                for _ in range(15):
+                    zlib.crc32(data)
+                    end = time.monotonic() + 2.5 * interval
+                    while time.monotonic() < end:
+                        pass
+                    for _ in range(20):
+                        start = time.monotonic()
+                        zlib.crc32(short)
+                        n += (time.monotonic() - start > interval / 2)
+                return n
+            def call():
+                for us in 1.5, 2.5, 5, 8:
+                    print(waits(data[:int(us / 1e6 * bytes_a_second)]))
+            for locks in (ping, pong), (pong, ping):
+                threading.Thread(target=hand_over, args=locks, daemon=True).start()
+            caller = threading.Thread(target=call)
+            caller.start()
+            caller.join()
+            """)
+        self.assertLess(max(map(int, out.split())), 60, out)
+
     @needs_mapping
     def test_a_new_thread_waits_for_no_slice(self):
         self.slices_are_few("""
