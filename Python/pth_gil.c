@@ -15,8 +15,8 @@
 // Steps of the clock in a microsecond, as the monitor has measured them.
 uint64_t _PyPth_us_ticks = 3000;
 
-// What a thread takes for long, in microseconds.
-#define LONG_US 10
+// What a thread takes for long, in microseconds, unless making room takes longer.
+#define LONG_US 3
 
 // The next call without the GIL is to be timed: the monitor says so in each
 // tick, and hand-offs need not look at the clock.
@@ -24,6 +24,9 @@ volatile int _PyPth_time_calls = 0;
 
 // After a long one a thread makes room for so many calls that are not.
 #define LONG_CALLS 32
+
+// One that was over before others could have run counts as so many of these.
+#define IN_VAIN 4
 
 // After one that blocked it makes room for those who wait, too, until nobody
 // has run in so many calls.
@@ -44,6 +47,7 @@ _PyPth_BeginCalls(_PyPth_thread *self)
     int is_long = _Py_atomic_load_int_relaxed(&first_calls_long) > 0;
     self->long_calls = is_long ? FIRST_CALLS : 0;
     self->blocks = 0;
+    self->room_took = 0;
 }
 
 static inline void
@@ -58,28 +62,53 @@ note_first_call(_PyPth_thread *thread, int is_long)
     }
 }
 
-int
-_PyPth_IsInLongCall(_PyPth_thread *thread)
+// How long its call has taken, in ticks, or 0.
+static inline uint64_t
+call_took(_PyPth_thread *thread)
 {
     uint64_t since = thread->dropped_at;
     return thread->in_call == PTH_CALLS && since != 0
-           && _PyPth_ReadTicks() - since > LONG_US * _PyPth_us_ticks;
+           ? _PyPth_ReadTicks() - since : 0;
+}
+
+// A call that would have been over before others could have run is not worth it.
+static inline int
+is_long(_PyPth_thread *thread, uint64_t took)
+{
+    return took > LONG_US * _PyPth_us_ticks && took > thread->room_took;
+}
+
+int
+_PyPth_IsInLongCall(_PyPth_thread *thread)
+{
+    return is_long(thread, call_took(thread));
 }
 
 // The call that the thread has made without the GIL is over.
 static inline void
 end_call(_PyPth_thread *self)
 {
-    int is_long = _PyPth_IsInLongCall(self);
-    if (self->in_call && self->first_calls > 0) {
-        note_first_call(self, is_long);
+    static _PyPth_thread *last_caller = NULL;
+    uint64_t took = call_took(self);
+    if (took > LONG_US * _PyPth_us_ticks
+        && _Py_atomic_load_ptr_relaxed(&last_caller) != self)
+    {
+        // Several threads make long calls, which run beside each other.  To make
+        // room takes long because there are no more processors.
+        _Py_atomic_store_ptr_relaxed(&last_caller, self);
+        self->room_took = 0;
     }
-    if (is_long) {
+    int was_long = is_long(self, took);
+    if (self->in_call && self->first_calls > 0) {
+        note_first_call(self, was_long);
+    }
+    if (was_long) {
         self->long_calls = LONG_CALLS;
         self->computes = 0;
     }
     else if (self->in_call && self->long_calls > 0) {
-        self->long_calls--;
+        int step = took > 0 && took < self->room_took ? IN_VAIN : 1;
+        self->long_calls = Py_MAX(self->long_calls - step, 0);
     }
     if (self->made_room) {
         self->made_room = 0;
@@ -315,6 +344,32 @@ _PyPth_EndSliceOf(_PyPth_thread *thread, int only_look)
     }
 }
 
+// The call that begins is likely to be long.  To wake a kernel thread, with this
+// thread or another one, takes a microsecond or thirty: the machine may be a virtual
+// one.
+static void
+make_room(_PyPth_thread *self)
+{
+    _PyPth_Lock();
+    if (!_PyPth_IsCurrent()) {
+        _PyPth_Unlock();
+        return;
+    }
+    self->made_room = (self->blocks > 0);
+    self->switches_then = _PyPth_switches;
+    uint64_t start = _PyPth_ReadTicks();
+    _PyPth_MakeRoom(self);
+    uint64_t took = _PyPth_ReadTicks() - start;
+    if (took < self->room_took) {
+        self->room_took = took;
+    }
+    else {
+        // It may have been an accident, as long as that was.
+        uint64_t more = Py_MIN(took - self->room_took, 1000 * _PyPth_us_ticks);
+        self->room_took += more / 8;
+    }
+}
+
 void
 _PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
 {
@@ -352,15 +407,7 @@ _PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
                      && (_PyPth_AnyReady()
                          || (self->blocks > 0 && _PyPth_SomeoneWaits())))
             {
-                _PyPth_Lock();
-                if (_PyPth_IsCurrent()) {
-                    self->made_room = (self->blocks > 0);
-                    self->switches_then = _PyPth_switches;
-                    _PyPth_MakeRoom(self);
-                }
-                else {
-                    _PyPth_Unlock();
-                }
+                make_room(self);
             }
             else if (!_PyPth_map_syscalls && !yielded) {
                 _PyPth_Yield();
@@ -389,6 +436,8 @@ _PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
     if (self != NULL && (_PyPth_time_calls || self->long_calls > 0)) {
         _PyPth_time_calls = 0;
         self->dropped_at = _PyPth_ReadTicks();
+        // So that it is tried again some time.
+        self->room_took -= self->room_took / 16;
     }
 }
 

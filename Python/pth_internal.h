@@ -158,7 +158,8 @@ typedef struct _PyPth_thread {
 #define PTH_CALLS 1
 #define PTH_WAITED 2              // where it waits in the backend, if at all
     uint64_t dropped_at;          // when it began, in ticks, or 0
-    unsigned long switches_then;  // _PyPth_switches when it made room
+    unsigned long switches_then;  // _PyPth_switches when it made room,
+    uint64_t room_took;           // and how long that takes, in ticks
 
     /* The thread itself (pth_thread.c) */
     struct _PyPth_thread *all_next, *all_prev;
