@@ -89,7 +89,7 @@ def process(name, title, *args, **more):
 
 def takeover():
     """A thread in C code of some length beside a ping-pong."""
-    for us, length in ((2, "2 us"), (10, "10 us"), (50, "50 us"),
+    for us, length in ((2, "2 us"), (5, "5 us"), (10, "10 us"), (50, "50 us"),
                        (200, "200 us"), (1_000, "1 ms"), (10_000, "10 ms")):
         for what, title in (("calls", f"sha256 for {length}"),
                             ("handoffs", "Lock ping-pong beside that")):
@@ -252,6 +252,9 @@ CASES = [
     parallel("python", "count to 1,000, 2 threads"),
     parallel("sha256", "sha256 of 1 MiB, 2 threads", quick=True),
     parallel("sha256_32k", "sha256 of 32 KiB, 2 threads"),
+    parallel("sha256_8k", "sha256 of 8 KiB, 2 threads"),
+    parallel("stat", "os.stat, 2 threads"),
+    parallel("tcp", "send, recv of TCP, 2 threads"),
     parallel("fsync", "write and fsync of 4 KiB, 4 threads", 4),
     parallel("zlib", "zlib.compress of 64 KiB, 2 threads"),
     parallel("decimal", "Decimal.sqrt, 1,000 digits, 2 threads"),

@@ -15,8 +15,23 @@ def sha256(size=1 << 20):
     return lambda: hashlib.sha256(data)
 
 
-def sha256_32k():
-    return sha256(32 << 10)
+def stat():
+    import os
+    return lambda: os.stat(".")
+
+
+def tcp():
+    import socket
+    ends = threading.local()
+
+    def send():
+        if not hasattr(ends, "one"):
+            with socket.create_server(("127.0.0.1", 0)) as server:
+                ends.one = socket.create_connection(server.getsockname())
+                ends.other, _ = server.accept()
+        ends.one.send(b"x")
+        ends.other.recv(1)
+    return send
 
 
 def fsync():
@@ -61,7 +76,8 @@ def logging():
     return lambda: log.error("message %d", 1)
 
 
-operation = {"sha256": sha256, "sha256_32k": sha256_32k, "fsync": fsync,
+operation = {"sha256": sha256, "sha256_32k": lambda: sha256(32 << 10),
+             "sha256_8k": lambda: sha256(8 << 10), "stat": stat, "tcp": tcp, "fsync": fsync,
              "zlib": zlib, "decimal": decimal, "python": python,
              "logging": logging}[sys.argv[1]]()
 number = int(sys.argv[2])
