@@ -3187,13 +3187,15 @@ class StuckTest(ScriptMixin, unittest.TestCase):
                 time.sleep(0.01)
                 os.kill(os.getpid(), signal.SIGINT)
                 gate.wait()
-            threads = start(interrupt, gate.wait)
+            helper = threading.Thread(target=interrupt)
+            threads = start(gate.wait)
             try:
+                helper.start()
                 read()
             except KeyboardInterrupt:
                 print("interrupted")
             gate.set()
-            join(threads)
+            join([helper, *threads])
             """)
         self.assertEqual(out, "interrupted")
 
