@@ -1910,22 +1910,27 @@ class SignalTest(ScriptMixin, unittest.TestCase):
     def test_pthread_kill_interrupts_the_call_of_its_thread_alone(self):
         libc = ctypes.CDLL("libc.so.6", use_errno=True)
         outcomes = {}
+        leave = threading.Event()
 
         def block(i):
             # Not restarted, and not retried: ctypes knows nothing of EINTR.
             result = libc.poll(None, 0, 30_000 if i == 1 else 300)
             outcomes[i] = result, ctypes.get_errno() if result < 0 else 0
+            leave.wait()
 
         threads = [threading.Thread(target=block, args=(i,)) for i in range(3)]
         for t in threads:
             t.start()
-        time.sleep(0.02)
-        signal.pthread_kill(threads[1].ident, signal.SIGUSR1)
+        # One that comes ahead of the call interrupts nothing.
+        while 1 not in outcomes:
+            time.sleep(0.02)
+            signal.pthread_kill(threads[1].ident, signal.SIGUSR1)
+        leave.set()
         for t in threads:
             t.join()
         self.assertEqual(outcomes,
                          {0: (0, 0), 1: (-1, errno.EINTR), 2: (0, 0)})
-        self.assertEqual(self.seen, [threading.main_thread().ident])
+        self.assertEqual(set(self.seen), {threading.main_thread().ident})
 
     def test_pthread_kill_to_no_thread(self):
         t = threading.Thread(target=int)

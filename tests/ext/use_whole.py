@@ -547,6 +547,8 @@ class TurnTest(unittest.TestCase):
                        for i in range(int(sys.argv[1]))]
             for t in threads:
                 t.start()
+            while whole.count_asking() < len(threads):
+                time.sleep(0.001)
             for _ in range(20):
                 time.sleep(0.001)
             whole.stop_asking()
@@ -714,6 +716,7 @@ class SignalTest(unittest.TestCase):
                 for t in threads:
                     t.start()
                 try:
+                    wait_until(lambda: whole.count_asking() == n)
                     for _ in range(20):
                         before = [whole.came(i) for i in range(n)]
                         for t in threads:

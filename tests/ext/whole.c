@@ -518,9 +518,11 @@ execute(PyObject *Py_UNUSED(self), PyObject *arg)
 }
 
 /* ask_for_time(i): be in a loop of short calls, without the GIL, until stop_asking().
-   came(i): how often SIGUSR2 has come to that thread. */
+   count_asking() -> how many threads are there
+   came(i) -> how often SIGUSR2 has come to that thread */
 #define MAX_ASKING 16
-static volatile int asking;
+static volatile int stopped;
+static int asking;
 static volatile int came_to[MAX_ASKING];
 static __thread int who_asks;
 
@@ -537,11 +539,13 @@ ask_for_time(PyObject *Py_UNUSED(self), PyObject *arg)
     struct sigaction action = {.sa_handler = count_signal};
     who_asks = (int)PyLong_AsLong(arg) % MAX_ASKING;
     sigaction(SIGUSR2, &action, NULL);
-    asking = 1;
+    stopped = 0;
     Py_BEGIN_ALLOW_THREADS
-    while (asking) {
+    __atomic_fetch_add(&asking, 1, __ATOMIC_SEQ_CST);
+    while (!stopped) {
         clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
     }
+    __atomic_fetch_sub(&asking, 1, __ATOMIC_SEQ_CST);
     Py_END_ALLOW_THREADS
     Py_RETURN_NONE;
 }
@@ -549,8 +553,14 @@ ask_for_time(PyObject *Py_UNUSED(self), PyObject *arg)
 static PyObject *
 stop_asking(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(arg))
 {
-    asking = 0;
+    stopped = 1;
     Py_RETURN_NONE;
+}
+
+static PyObject *
+count_asking(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(arg))
+{
+    return PyLong_FromLong(__atomic_load_n(&asking, __ATOMIC_SEQ_CST));
 }
 
 static PyObject *
@@ -627,6 +637,7 @@ static PyMethodDef methods[] = {
     {"execute", execute, METH_O},
     {"ask_for_time", ask_for_time, METH_O},
     {"stop_asking", stop_asking, METH_NOARGS},
+    {"count_asking", count_asking, METH_NOARGS},
     {"came", came, METH_O},
     {"note_told", note_told, METH_NOARGS},
     {"told", get_told, METH_NOARGS},
