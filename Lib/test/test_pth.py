@@ -1486,14 +1486,18 @@ class StateTest(ScriptMixin, unittest.TestCase):
             @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t,
                               ctypes.c_void_p)
             def callback(info, size, data):
-                threading.Thread(target=ended.append, args=(1,)).start()
+                threads.append(threading.Thread(target=ended.append, args=(1,)))
+                threads[-1].start()
                 time.sleep(0.02)
                 os.close(os.dup(0))
                 return 1
 
-            threading.Thread(target=int).start()
+            threads = [threading.Thread(target=int)]
+            threads[0].start()
             for _ in range(3):
                 libc.dl_iterate_phdr(callback, None)
+            for t in threads:
+                t.join()
             print(len(ended))
             """)
         self.assertEqual(out, "3")
