@@ -31,6 +31,11 @@ needs_mapping = unittest.skipUnless(
     sysconfig.get_config_var("HAVE_PTH_SYSCALLS")
     and os.environ.get("PYTHONPTHSYSCALLS") != "0", "needs the system call mapping")
 
+# As in test_logging: its allocator's locks are not taken over the fork, so one that
+# another thread holds just then is held in the child for ever.
+skip_if_asan_fork = unittest.skipIf(
+    support.HAVE_ASAN_FORK_BUG, "another thread can hold a lock of libasan's allocator")
+
 
 def run_threads(n, func, *args):
     """Run func(i, *args) in n threads, and return their results in order."""
@@ -2133,6 +2138,7 @@ class ForkTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out, "0")
 
+    @skip_if_asan_fork
     def test_fork_in_a_thread(self):
         out = self.run_ok("""
             import os, threading, time, warnings
@@ -2728,8 +2734,7 @@ class ForeignThreadTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out, "None")
 
-    @support.skip_if_sanitizer("its allocator's locks can be held in the child",
-                               address=True)
+    @skip_if_asan_fork
     def test_a_foreign_thread_forks(self):
         # The child has this thread alone, and can start others.
         out = self.run_foreign("""
@@ -3114,6 +3119,7 @@ class StuckTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out, "[1, 1, 1] True")
 
+    @skip_if_asan_fork
     def test_a_child_can_start_threads_whoever_was_about_to_run(self):
         # As when one has just left the processor to another kernel thread, which has
         # not begun yet.
@@ -3136,6 +3142,7 @@ class StuckTest(ScriptMixin, unittest.TestCase):
             """)
         self.assertEqual(out, "0")
 
+    @skip_if_asan_fork
     def test_fork_beside_them(self):
         # The child has none of them, and can have its own.
         out = self.run_stuck("""
