@@ -266,8 +266,15 @@ _PyPth_CondWait(_PyPth_cond *cond)
 static void
 request_drop(struct _gil_runtime_state *gil)
 {
-    if (gil->locked > 0 && gil->last_holder != NULL) {
-        _Py_set_eval_breaker_bit(gil->last_holder, _PY_GIL_DROP_REQUEST_BIT);
+    PyThreadState *holder = gil->last_holder;
+    if (gil->locked <= 0 || holder == NULL) {
+        return;
+    }
+    // From then on the other thread states are freed (Py_Finalize()), and a thread
+    // that takes the GIL for one of them is about to end (take_gil() in ceval_gil.c).
+    PyThreadState *finalizing = _PyRuntimeState_GetFinalizing(&_PyRuntime);
+    if (finalizing == NULL || finalizing == holder) {
+        _Py_set_eval_breaker_bit(holder, _PY_GIL_DROP_REQUEST_BIT);
     }
 }
 
@@ -374,6 +381,9 @@ void
 _PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
 {
     _PyPth_thread *self = _PyPth_self;
+    // When others have run, Py_Finalize() may have freed the thread state.
+    int asked = (gil->cond.handing && tstate != NULL
+                 && _Py_eval_breaker_bit_is_set(tstate, _PY_GIL_DROP_REQUEST_BIT));
     if (self != NULL) {
         self->nogil = 1;
         if (tstate == NULL) {
@@ -418,9 +428,7 @@ _PyPth_GILDropped(struct _gil_runtime_state *gil, PyThreadState *tstate)
     // Its holder was asked for the GIL, so somebody else shall have it (as
     // FORCE_SWITCHING in ceval_gil.c).  Threads that Pth schedules have got it
     // in _PyPth_EndSlice().
-    if (tstate != NULL && gil->cond.handing
-        && _Py_eval_breaker_bit_is_set(tstate, _PY_GIL_DROP_REQUEST_BIT))
-    {
+    if (asked && gil->cond.handing) {
         _PyPth_Lock();
         if (gil->cond.handing && gil->last_holder == tstate) {
             // Who was to have it may have ended instead.
