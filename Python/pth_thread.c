@@ -665,6 +665,8 @@ wait_in_pool(_PyPth_thread *self)
     do {
         (void)_PyPth_Wait(NULL, _PyPth_FOREVER, 0);
     } while (self->func == NULL);
+    // Who was idle on the carrier did not have to arrive there.
+    _PyPth_AtHome(self, _PyPth_KernelOf(self));
     _PyPth_Unlock();
     free(job);
     errno = 0;
@@ -793,6 +795,10 @@ take_from_pool(void (*func)(void *), void *arg, struct _PyPth_job *job,
     list_remove(&finished, thread);
     // All until now was that of the one before.
     _PyPth_CountOwn(thread);
+    if (thread == _PyPth_current && !thread->out) {
+        // It is idle on the carrier, and will not arrive there.
+        _PyPth_Count(_PyPth_carrier, thread);
+    }
     thread->used = 0;
     thread->func = func;
     thread->arg = arg;

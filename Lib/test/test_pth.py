@@ -1319,6 +1319,79 @@ class StateTest(ScriptMixin, unittest.TestCase):
             for key in keys:
                 libc.pthread_key_delete(key)
 
+    # One thread ends while the main thread is in C code and nobody else runs, so it
+    # is idle where it was when another one is started, which may be the same again.
+    IN_TURN = """
+        import ctypes, signal, threading, time
+        libc = ctypes.CDLL("libc.so.6")
+        def in_turn(first, second, between=None):
+            def run():
+                time.sleep(0.005)
+                first()
+            a, b = threading.Thread(target=run), threading.Thread(target=second)
+            a.start()
+            libc.usleep(50_000)
+            a.join()
+            if between is not None:
+                between()
+            b.start()
+            b.join()
+        """
+
+    def run_in_turn(self, code):
+        return self.run_ok(textwrap.dedent(self.IN_TURN) + textwrap.dedent(code))
+
+    def test_a_new_thread_has_the_signal_mask_of_who_starts_it(self):
+        out = self.run_in_turn("""
+            def change(how):
+                return signal.pthread_sigmask(how, [signal.SIGUSR1])
+            def look():
+                print(*signal.pthread_sigmask(signal.SIG_BLOCK, []))
+            change(signal.SIG_BLOCK)
+            in_turn(look, look, lambda: change(signal.SIG_UNBLOCK))
+            in_turn(look, look, lambda: change(signal.SIG_BLOCK))
+            """)
+        sigusr1 = str(int(signal.SIGUSR1))
+        self.assertEqual(out.split("\n"), [sigusr1, "", "", sigusr1])
+
+    def test_a_new_thread_has_no_alternate_stack(self):
+        out = self.run_in_turn("""
+            SS_DISABLE = 2
+            class stack_t(ctypes.Structure):
+                _fields_ = [("sp", ctypes.c_void_p), ("flags", ctypes.c_int),
+                            ("size", ctypes.c_size_t)]
+            sigaltstack = ctypes.CDLL(None).sigaltstack
+            memory = ctypes.create_string_buffer(1 << 16)
+            def set_one():
+                stack = stack_t(ctypes.addressof(memory), 0, len(memory))
+                assert sigaltstack(ctypes.byref(stack), None) == 0
+            def look():
+                # Also as the kernel knows it.
+                for function in sigaltstack, libc.sigaltstack:
+                    stack = stack_t()
+                    assert function(None, ctypes.byref(stack)) == 0
+                    print(stack.flags == SS_DISABLE)
+            for _ in range(3):
+                in_turn(set_one, look)
+            """)
+        self.assertEqual(out.split(), ["True"] * 6)
+
+    def test_a_new_thread_has_used_no_processor_time(self):
+        out = self.run_in_turn("""
+            def burn():
+                end = time.monotonic() + 0.03
+                while time.monotonic() < end:
+                    pass
+            def look():
+                used.append(time.thread_time())
+            used = []
+            # Until somebody asks, not each switch is counted.
+            for _ in range(3):
+                in_turn(burn, look)
+            print(max(used))
+            """)
+        self.assertLess(float(out), 0.01)
+
     def test_a_deleted_key_leaves_no_values(self):
         api = ctypes.pythonapi
         api.PyThread_get_key_value.restype = ctypes.c_void_p
