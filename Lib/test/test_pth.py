@@ -1330,7 +1330,7 @@ class StateTest(ScriptMixin, unittest.TestCase):
                 first()
             a, b = threading.Thread(target=run), threading.Thread(target=second)
             a.start()
-            libc.usleep(50_000)
+            libc.usleep(100_000)
             a.join()
             if between is not None:
                 between()
@@ -1362,15 +1362,17 @@ class StateTest(ScriptMixin, unittest.TestCase):
                             ("size", ctypes.c_size_t)]
             sigaltstack = ctypes.CDLL(None).sigaltstack
             memory = ctypes.create_string_buffer(1 << 16)
+            address = ctypes.addressof(memory)
             def set_one():
-                stack = stack_t(ctypes.addressof(memory), 0, len(memory))
+                stack = stack_t(address, 0, len(memory))
                 assert sigaltstack(ctypes.byref(stack), None) == 0
             def look():
-                # Also as the kernel knows it.
-                for function in sigaltstack, libc.sigaltstack:
-                    stack = stack_t()
-                    assert function(None, ctypes.byref(stack)) == 0
-                    print(stack.flags == SS_DISABLE)
+                stack = stack_t()
+                assert sigaltstack(None, ctypes.byref(stack)) == 0
+                print(stack.flags == SS_DISABLE)
+                # The kernel may know that of the kernel thread's own.
+                assert libc.sigaltstack(None, ctypes.byref(stack)) == 0
+                print(stack.sp != address)
             for _ in range(3):
                 in_turn(set_one, look)
             """)
@@ -1379,7 +1381,7 @@ class StateTest(ScriptMixin, unittest.TestCase):
     def test_a_new_thread_has_used_no_processor_time(self):
         out = self.run_in_turn("""
             def burn():
-                end = time.monotonic() + 0.03
+                end = time.monotonic() + 0.06
                 while time.monotonic() < end:
                     pass
             def look():
@@ -1390,7 +1392,7 @@ class StateTest(ScriptMixin, unittest.TestCase):
                 in_turn(burn, look)
             print(max(used))
             """)
-        self.assertLess(float(out), 0.01)
+        self.assertLess(float(out), 0.02)
 
     def test_a_deleted_key_leaves_no_values(self):
         api = ctypes.pythonapi
